@@ -1,0 +1,341 @@
+/*
+ * mxq_block.h - the arithmetic of ONE block: 32 values in, a scale byte and 16 bytes of codes out
+ *
+ * This is the definition of every byte the library computes; mxfp4q(5), RECIPES, says the same in words. It compiles for
+ * the host and, with MXQ_FUNC defined to what the device compiler wants, for a GPU. Values travel as the bit patterns of
+ * FP32 numbers: magnitudes of floats compare like their patterns as integers, and because scales are powers of two every
+ * rounding threshold is itself a float, so that a code is found without multiplying, dividing or rounding anything.
+ */
+#ifndef MXQ_BLOCK_H
+#define MXQ_BLOCK_H
+
+#include "kernels/mxq.h"
+
+#ifndef MXQ_FUNC
+#define MXQ_FUNC static inline
+#endif
+
+#define MXQ_F32_SIGN 0x80000000u
+#define MXQ_F32_INFINITY 0x7f800000u
+#define MXQ_F32_QUIET_NAN 0x7fc00000u
+#define MXQ_F32_HIDDEN 0x00800000u
+#define MXQ_F32_FRACTION 0x007fffffu
+#define MXQ_SCALE_NAN 255
+#define MXQ_CODE_SIGN 8
+#define MXQ_CODE_LARGEST 7
+
+union mxq_f32 {
+    uint32_t bits;
+    float value;
+};
+
+MXQ_FUNC float mxq_f32_value(uint32_t bits)
+{
+    union mxq_f32 u;
+
+    u.bits = bits;
+    return u.value;
+}
+
+MXQ_FUNC uint32_t mxq_f32_bits(float value)
+{
+    union mxq_f32 u;
+
+    u.value = value;
+    return u.bits;
+}
+
+/* ---- widening to FP32, which is exact */
+
+MXQ_FUNC uint32_t mxq_widen_bf16(uint16_t bits)
+{
+    return (uint32_t)bits << 16;
+}
+
+MXQ_FUNC uint32_t mxq_widen_f16(uint16_t bits)
+{
+    const uint32_t sign = (uint32_t)(bits & 0x8000u) << 16;
+    const uint32_t exponent = (bits >> 10) & 31u;
+    uint32_t fraction = bits & 0x3ffu;
+    uint32_t shift = 0;
+
+    if (exponent == 31)
+        return sign | MXQ_F32_INFINITY | fraction << 13;
+    if (exponent != 0)
+        return sign | (exponent + 112) << 23 | fraction << 13;
+    if (fraction == 0)
+        return sign;
+    /* A subnormal: shift the leading bit to where FP32's hidden one is. */
+    while (!(fraction & 0x400u)) {
+        fraction <<= 1;
+        shift++;
+    }
+    return sign | (113 - shift) << 23 | (fraction & 0x3ffu) << 13;
+}
+
+/* ---- the Hadamard transform */
+
+/*
+ * The 16-point transform in natural order, times 1/4 so that it keeps norms. The strides come in this order because
+ * TransformerEngine adds in this order, and FP32 addition is not associative. An invalid operation gives different NaNs
+ * on different machines; here it is always the positive quiet one.
+ */
+MXQ_FUNC void mxq_transform_hadamard16(uint32_t x[16])
+{
+    for (unsigned stride = 1; stride < 16; stride *= 2) {
+        for (unsigned i = 0; i < 16; i++) {
+            if (i & stride)
+                continue;
+            const float a = mxq_f32_value(x[i]);
+            const float b = mxq_f32_value(x[i + stride]);
+            x[i] = mxq_f32_bits(a + b);
+            x[i + stride] = mxq_f32_bits(a - b);
+        }
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        x[i] = mxq_f32_bits(mxq_f32_value(x[i]) * 0.25f);
+        if ((x[i] & ~MXQ_F32_SIGN) > MXQ_F32_INFINITY)
+            x[i] = MXQ_F32_QUIET_NAN;
+    }
+}
+
+MXQ_FUNC void mxq_transform_block(uint32_t x[MXQ_BLOCK_NELEMS], uint32_t signs)
+{
+    for (unsigned i = 0; i < MXQ_BLOCK_NELEMS; i++)
+        x[i] ^= (signs >> i & 1u) << 31;
+    mxq_transform_hadamard16(x);
+    mxq_transform_hadamard16(x + 16);
+}
+
+/* ---- the scale byte */
+
+struct mxq_amax {
+    uint32_t bits; /* the largest magnitude, NaNs left out; infinity counts */
+    bool has_nan;
+};
+
+MXQ_FUNC struct mxq_amax mxq_find_amax(const uint32_t x[MXQ_BLOCK_NELEMS])
+{
+    struct mxq_amax amax = {0, false};
+
+    for (unsigned i = 0; i < MXQ_BLOCK_NELEMS; i++) {
+        const uint32_t magnitude = x[i] & ~MXQ_F32_SIGN;
+        if (magnitude > MXQ_F32_INFINITY)
+            amax.has_nan = true;
+        else if (magnitude > amax.bits)
+            amax.bits = magnitude;
+    }
+    return amax;
+}
+
+/* The power of two at or above a sixth of amax. */
+MXQ_FUNC uint8_t mxq_scale_rceil(const struct mxq_recipe *recipe, uint32_t amax)
+{
+    const float value = mxq_f32_value(amax);
+    const float sixth = recipe->sixth == MXQ_SIXTH_PRODUCT ? value * 0x1.555556p-3f : value / 6.0f;
+    const uint32_t bits = mxq_f32_bits(sixth);
+    const uint32_t exponent = bits >> 23;
+    const uint32_t fraction = bits & MXQ_F32_FRACTION;
+    /* A subnormal fraction of 0x400000 is 2^-127, which is what byte 0 means. */
+    const uint32_t exact = exponent == 0 && recipe->underflow == MXQ_UNDERFLOW_EXACT ? 0x400000u : 0u;
+
+    return (uint8_t)(exponent + (fraction > exact));
+}
+
+/* floor(log2(amax)) + 125, modulo 256 where that is negative. */
+MXQ_FUNC uint8_t mxq_scale_floor_wrapped(uint32_t amax)
+{
+    int32_t exponent = (int32_t)(amax >> 23);
+
+    if (exponent == 0) {
+        exponent = 1;
+        for (uint32_t leading = MXQ_F32_HIDDEN; !(amax & leading); leading >>= 1)
+            exponent--;
+    }
+    return (uint8_t)(exponent - 2);
+}
+
+MXQ_FUNC uint8_t mxq_scale_at_least_0(uint32_t exponent)
+{
+    return (uint8_t)(exponent < 2 ? 0 : exponent - 2);
+}
+
+/* amax is finite and not 0. */
+MXQ_FUNC uint8_t mxq_scale_finite(const struct mxq_recipe *recipe, uint32_t amax)
+{
+    const uint32_t exponent = amax >> 23;
+    uint32_t rounded;
+
+    switch (recipe->scale) {
+    case MXQ_SCALE_FLOOR:
+        return recipe->underflow == MXQ_UNDERFLOW_WRAP ? mxq_scale_floor_wrapped(amax) : mxq_scale_at_least_0(exponent);
+    case MXQ_SCALE_CEIL:
+        return mxq_scale_at_least_0(exponent + ((amax & MXQ_F32_FRACTION) != 0));
+    case MXQ_SCALE_RCEIL:
+        return mxq_scale_rceil(recipe, amax);
+    default: /* MXQ_SCALE_EVEN: 0x200000 carries into the exponent from 1.75 on */
+        rounded = (amax + 0x200000u) >> 23;
+        return rounded == 255 ? recipe->huge_byte : mxq_scale_at_least_0(rounded);
+    }
+}
+
+struct mxq_scale {
+    uint8_t byte;
+    bool is_nan; /* an edge made it NaN; a byte 255 that a wrapped rule or a zero byte gives is one like any other */
+};
+
+MXQ_FUNC struct mxq_scale mxq_find_scale(const struct mxq_recipe *recipe, struct mxq_amax amax)
+{
+    struct mxq_scale scale;
+    bool edge = true;
+
+    if (amax.has_nan && recipe->nan_poisons) {
+        scale.byte = MXQ_SCALE_NAN;
+    } else if (amax.bits == MXQ_F32_INFINITY) {
+        scale.byte = recipe->infinity_byte;
+    } else if (amax.bits == 0) {
+        scale.byte = recipe->zero_byte;
+        edge = false;
+    } else {
+        scale.byte = mxq_scale_finite(recipe, amax.bits);
+        edge = recipe->scale == MXQ_SCALE_EVEN;
+    }
+    scale.is_nan = edge && scale.byte == MXQ_SCALE_NAN;
+    return scale;
+}
+
+/* ---- codes */
+
+#define MXQ_NUM_MIDPOINTS 7
+
+/* What separates the codes of one block: a magnitude of threshold[i] or more gets a code above i. */
+struct mxq_thresholds {
+    uint32_t threshold[MXQ_NUM_MIDPOINTS];
+    uint32_t vanishing; /* the largest magnitude that scaling rounds to zero in FP32 */
+};
+
+/* The bit pattern of 1.fraction * 2^exponent, fraction having at most its two upper bits; infinity when too large. */
+MXQ_FUNC uint32_t mxq_pattern(int exponent, uint32_t fraction)
+{
+    const int biased = exponent + 127;
+
+    if (biased >= 255)
+        return MXQ_F32_INFINITY;
+    if (biased >= 1)
+        return (uint32_t)biased << 23 | fraction;
+    return (MXQ_F32_HIDDEN | fraction) >> (1 - biased);
+}
+
+MXQ_FUNC struct mxq_thresholds mxq_find_thresholds(enum mxq_ties ties, uint8_t scale_byte)
+{
+    /* The midpoints between the codes: 0.25 0.75 1.25 1.75 2.5 3.5 5. */
+    const int exponent[MXQ_NUM_MIDPOINTS] = {-2, -1, 0, 0, 1, 1, 2};
+    const uint32_t fraction[MXQ_NUM_MIDPOINTS] = {0, 0x400000, 0x200000, 0x600000, 0x200000, 0x600000, 0x200000};
+    const int shift = (int)scale_byte - 127;
+    struct mxq_thresholds t;
+
+    for (unsigned i = 0; i < MXQ_NUM_MIDPOINTS; i++) {
+        /* The midpoint itself goes up to code i + 1, or only what is above it does. */
+        const bool up = ties == MXQ_TIES_AWAY || (ties == MXQ_TIES_EVEN && i % 2 == 1);
+        t.threshold[i] = mxq_pattern(shift + exponent[i], fraction[i]) + (up ? 0 : 1);
+    }
+    /* |x| * 2^-shift rounds to zero up to 2^-150, the midpoint below the smallest subnormal. */
+    t.vanishing = shift - 150 < -149 ? 0 : mxq_pattern(shift - 150, 0);
+    return t;
+}
+
+MXQ_FUNC uint8_t mxq_sign_of_code(const struct mxq_recipe *recipe, uint32_t x, uint8_t magnitude_code,
+                                  uint32_t vanishing)
+{
+    const bool negative = x >> 31 != 0;
+    const bool vanishes = (x & ~MXQ_F32_SIGN) <= vanishing;
+
+    switch (recipe->sign) {
+    case MXQ_SIGN_VALUE:
+        return negative && !vanishes ? MXQ_CODE_SIGN : 0;
+    case MXQ_SIGN_DROP:
+        return negative && magnitude_code != 0 ? MXQ_CODE_SIGN : 0;
+    case MXQ_SIGN_NONPOSITIVE:
+        return negative || vanishes ? MXQ_CODE_SIGN : 0;
+    default: /* MXQ_SIGN_KEEP */
+        return negative ? MXQ_CODE_SIGN : 0;
+    }
+}
+
+/* Of a NaN, or of what has become one under a NaN scale: infinity keeps its sign, what is overwritten does not. */
+MXQ_FUNC uint8_t mxq_nan_code(const struct mxq_recipe *recipe, uint32_t x)
+{
+    const bool is_nan = (x & ~MXQ_F32_SIGN) > MXQ_F32_INFINITY;
+    const bool signed_nan = recipe->nan_keeps_sign && x >> 31 != 0 && (is_nan || !recipe->nan_fills);
+
+    return (uint8_t)(recipe->nan_code | (signed_nan ? MXQ_CODE_SIGN : 0));
+}
+
+MXQ_FUNC uint8_t mxq_encode_value(const struct mxq_recipe *recipe, uint32_t x, const struct mxq_thresholds *t)
+{
+    const uint32_t magnitude = x & ~MXQ_F32_SIGN;
+    uint8_t code = 0;
+
+    if (magnitude > MXQ_F32_INFINITY)
+        return mxq_nan_code(recipe, x);
+    if (magnitude == MXQ_F32_INFINITY)
+        code = MXQ_CODE_LARGEST;
+    for (unsigned i = 0; i < MXQ_NUM_MIDPOINTS && magnitude != MXQ_F32_INFINITY; i++)
+        code = (uint8_t)(code + (magnitude >= t->threshold[i]));
+    return (uint8_t)(code | mxq_sign_of_code(recipe, x, code, t->vanishing));
+}
+
+/* A code in a block whose scale is NaN: a NaN, or what is finite counts as zero with its sign. */
+MXQ_FUNC uint8_t mxq_encode_unscaled(const struct mxq_recipe *recipe, uint32_t x)
+{
+    if (recipe->nan_fills || (x & ~MXQ_F32_SIGN) >= MXQ_F32_INFINITY)
+        return mxq_nan_code(recipe, x);
+    return mxq_sign_of_code(recipe, x, 0, MXQ_F32_INFINITY);
+}
+
+/* ---- the block */
+
+/*
+ * Quantizes x, which the caller has filled up with zeros behind nvalid values; x is changed by the Hadamard transform.
+ * Returns the scale byte and writes the codes to unit, the even value in the low nibble. Codes behind nvalid are 0,
+ * except with the transform, which makes 32 values out of fewer.
+ */
+MXQ_FUNC uint8_t mxq_quantize_block(const struct mxq_recipe *recipe, uint32_t x[MXQ_BLOCK_NELEMS], unsigned nvalid,
+                                    uint8_t unit[MXQ_UNIT_NBYTES])
+{
+    uint8_t codes[MXQ_BLOCK_NELEMS] = {0};
+    struct mxq_scale scale;
+    struct mxq_thresholds thresholds;
+
+    if (recipe->hadamard) {
+        mxq_transform_block(x, recipe->hadamard_signs);
+        nvalid = MXQ_BLOCK_NELEMS;
+    }
+    scale = mxq_find_scale(recipe, mxq_find_amax(x));
+    thresholds = mxq_find_thresholds(recipe->ties, scale.byte);
+    for (unsigned i = 0; i < nvalid; i++)
+        codes[i] = scale.is_nan ? mxq_encode_unscaled(recipe, x[i]) : mxq_encode_value(recipe, x[i], &thresholds);
+    for (unsigned j = 0; j < MXQ_UNIT_NBYTES; j++)
+        unit[j] = (uint8_t)(codes[2 * j] | codes[2 * j + 1] << 4);
+    return scale.byte;
+}
+
+/* ---- and back */
+
+/* What a code stands for under scale 1. */
+MXQ_FUNC float mxq_decode_code(uint8_t code)
+{
+    const float magnitude[8] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f};
+
+    return code & MXQ_CODE_SIGN ? -magnitude[code & MXQ_CODE_LARGEST] : magnitude[code & MXQ_CODE_LARGEST];
+}
+
+/* The scale of a byte: 2^(byte - 127), or NaN. */
+MXQ_FUNC float mxq_decode_scale(uint8_t scale_byte)
+{
+    if (scale_byte == MXQ_SCALE_NAN)
+        return mxq_f32_value(MXQ_F32_QUIET_NAN);
+    return mxq_f32_value(mxq_pattern((int)scale_byte - 127, 0));
+}
+
+#endif /* MXQ_BLOCK_H */

@@ -1,0 +1,62 @@
+/* profiles.c - the table of named recipes; mxfp4q(5), PROFILES, says where each value comes from */
+#include "kernels/mxq.h"
+
+#include <string.h>
+
+/* clang-format off */
+#define RECIPE(scale_, ties_, sign_, zero_, underflow_, sixth_, huge_, infinity_, poisons_, fills_, nan_, nan_sign_) \
+    {                                                                                                                \
+        .scale = MXQ_SCALE_##scale_, .ties = MXQ_TIES_##ties_, .sign = MXQ_SIGN_##sign_, .zero_byte = (zero_),       \
+        .underflow = MXQ_UNDERFLOW_##underflow_, .sixth = MXQ_SIXTH_##sixth_,                                        \
+        .huge_byte = (huge_), .infinity_byte = (infinity_),                                                          \
+        .nan_poisons = (poisons_), .nan_fills = (fills_), .nan_code = (nan_), .nan_keeps_sign = (nan_sign_),         \
+    }
+
+static const struct mxq_profile profiles[] = {
+    {"te-hip", "ROCm TransformerEngine, HIP kernel",
+     RECIPE(EVEN, EVEN, KEEP, 127, PLAIN, QUOTIENT, 253, 253, false, false, 7, true), 127},
+    {"te-triton", "ROCm TransformerEngine, Triton kernel",
+     RECIPE(EVEN, AWAY, VALUE, 127, PLAIN, QUOTIENT, 254, 254, false, false, 0, false), 127},
+    {"aiter", "AITER HIP quantizer, RoundUp",
+     RECIPE(RCEIL, EVEN, KEEP, 0, PLAIN, PRODUCT, 253, 255, false, false, 7, true), 0},
+    {"aiter-even", "AITER Triton dynamic_mxfp4_quant",
+     RECIPE(EVEN, EVEN, KEEP, 0, PLAIN, QUOTIENT, 254, 254, false, false, 3, true), 0},
+    {"quark", "AMD Quark, even",
+     RECIPE(EVEN, EVEN, KEEP, 0, PLAIN, QUOTIENT, 254, 254, true, true, 7, true), 0},
+    {"torchao-floor", "torchao, ScaleCalculationMode.FLOOR",
+     RECIPE(FLOOR, EVEN, KEEP, 0, PLAIN, QUOTIENT, 255, 255, true, true, 3, false), 0},
+    {"torchao-even", "torchao, ScaleCalculationMode.EVEN",
+     RECIPE(EVEN, EVEN, KEEP, 0, PLAIN, QUOTIENT, 255, 255, true, true, 3, false), 0},
+    {"torchao-rceil", "torchao, ScaleCalculationMode.RCEIL",
+     RECIPE(RCEIL, EVEN, KEEP, 0, EXACT, PRODUCT, 255, 255, true, true, 3, false), 0},
+    {"torchao-ceil", "torchao, ScaleCalculationMode.CEIL",
+     RECIPE(CEIL, EVEN, KEEP, 0, PLAIN, QUOTIENT, 255, 255, true, true, 3, false), 0},
+    {"triton-kernels", "triton_kernels downcast_to_mxfp (gpt-oss), ROUND_UP",
+     RECIPE(RCEIL, EVEN, KEEP, 0, PLAIN, QUOTIENT, 253, 255, false, false, 7, true), 0},
+    {"ggml", "llama.cpp quantize_row_mxfp4_ref",
+     RECIPE(FLOOR, ZERO, DROP, 0, WRAP, QUOTIENT, 253, 253, false, false, 0, false), 0},
+    {"compressed-tensors", "compressed-tensors, mxfp4-pack-quantized",
+     RECIPE(EVEN, EVEN, VALUE, 0, PLAIN, QUOTIENT, 255, 255, true, false, 0, true), 0},
+    {"modelopt", "NVIDIA Model Optimizer",
+     RECIPE(RCEIL, ZERO, NONPOSITIVE, 0, EXACT, QUOTIENT, 253, 255, true, false, 8, false), 0},
+    {"flashinfer", "FlashInfer mxfp4_quantize",
+     RECIPE(RCEIL, EVEN, KEEP, 0, EXACT, PRODUCT, 253, 254, false, false, 7, false), 0},
+    {"microxcaling", "microsoft/microxcaling",
+     RECIPE(FLOOR, AWAY, KEEP, 0, PLAIN, QUOTIENT, 253, 255, true, true, 7, true), 0},
+};
+/* clang-format on */
+
+const struct mxq_profile *mxq_get_profile(size_t index)
+{
+    return index < sizeof(profiles) / sizeof(profiles[0]) ? &profiles[index] : NULL;
+}
+
+const struct mxq_profile *mxq_find_profile(const char *name)
+{
+    const struct mxq_profile *profile;
+
+    for (size_t i = 0; (profile = mxq_get_profile(i)) != NULL; i++)
+        if (strcmp(profile->name, name) == 0)
+            return profile;
+    return NULL;
+}
