@@ -1,0 +1,372 @@
+#!/usr/bin/env python3
+"""A slow, independent model of what `mxfp4q quantize` computes.
+
+It shares nothing with the C code: no bit tricks, no thresholds in the bits of a float. Every FP32 number times a power
+of two is exact in float64, so a value is scaled with ldexp, compared with the exact midpoints, and that is the rounding.
+Only two things are done in FP32, because the rules say so: the Hadamard butterflies and a sixth of amax.
+
+As a program it writes the raw buffers of one input:
+    mxfp4_model.py INPUT.npy -o PREFIX [the options of mxfp4q quantize]
+Needs NumPy >= 1.24 only.
+"""
+import argparse
+import ast
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+BLOCK = 32           # values that share one scale
+UNIT = BLOCK // 2    # bytes of codes per block
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Recipes: which bits?
+
+
+@dataclass(frozen=True)
+class Recipe:
+    scale: str                    # even, floor, ceil, rceil
+    ties: str                     # even, away, zero
+    sign: str                     # keep, value, drop, nonpositive
+    zero_byte: int                # byte of a block whose amax is 0
+    huge_byte: int                # rule even: byte for a finite amax >= 1.75 * 2^127
+    inf_byte: int                 # byte when amax is infinite
+    nan_byte: object              # None: amax ignores NaN; 255: a NaN makes the block's byte 255
+    nan_code: int                 # code of a NaN element
+    nan_sign: bool                # ... with the NaN's own sign bit or'ed in
+    nan_scale_codes: str = "zero"  # codes under a 255 from Inf or NaN: zero (x * 0) or nan (every element is NaN)
+    underflow: str = "plain"      # plain; exact (rceil); wrap (floor)
+    sixth: str = "quotient"       # rceil: amax/6 in FP32 as a quotient, or as the product with the FP32 number 1/6
+    pad_fill: int = 0             # byte in the padding of a shuffled scale
+    hadamard: bool = False
+    hadamard_signs: int = 0       # bit i set: x[i] is negated before the transform
+
+
+def _torchao(scale, underflow="plain", sixth="quotient"):
+    return Recipe(scale, "even", "keep", 0, 255, 255, 255, 3, False, "nan", underflow, sixth)
+
+
+PROFILES = {
+    #                            scale    ties    sign        zero huge inf  nan_byte code sign
+    "te-hip":             Recipe("even",  "even", "keep",      127, 253, 253, None, 7, True, pad_fill=127),
+    "te-triton":          Recipe("even",  "away", "value",     127, 254, 254, None, 0, False, pad_fill=127),
+    "aiter":              Recipe("rceil", "even", "keep",        0, 253, 255, None, 7, True, sixth="product"),
+    "aiter-even":         Recipe("even",  "even", "keep",        0, 254, 254, None, 3, True),
+    "quark":              Recipe("even",  "even", "keep",        0, 254, 254, 255,  7, True, "nan"),
+    "torchao-floor":      _torchao("floor"),
+    "torchao-even":       _torchao("even"),
+    "torchao-rceil":      _torchao("rceil", "exact", "product"),
+    "torchao-ceil":       _torchao("ceil"),
+    "triton-kernels":     Recipe("rceil", "even", "keep",        0, 253, 255, None, 7, True),
+    "ggml":               Recipe("floor", "zero", "drop",        0, 253, 253, None, 0, False, underflow="wrap"),
+    "compressed-tensors": Recipe("even",  "even", "value",       0, 255, 255, 255,  0, True),
+    "modelopt":           Recipe("rceil", "zero", "nonpositive", 0, 253, 255, 255,  8, False, underflow="exact"),
+    "flashinfer":         Recipe("rceil", "even", "keep",        0, 253, 254, None, 7, False, underflow="exact", sixth="product"),
+    "microxcaling":       Recipe("floor", "away", "keep",        0, 253, 255, 255,  7, True, "nan"),
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arithmetic of blocks. x is float32 of shape (blocks, 32); padding is already +0.0.
+
+MAGNITUDES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+MIDPOINTS = (MAGNITUDES[:-1] + MAGNITUDES[1:]) / 2
+
+
+def hadamard16(x, signs):
+    """Two 16-point transforms per block, in float32; the order of the additions is part of the definition."""
+    negate = np.array([signs >> i & 1 for i in range(BLOCK)], dtype=bool)
+    y = np.where(negate, -x, x).astype(np.float32)
+    for stride in (1, 2, 4, 8):
+        y = y.reshape(len(x), BLOCK // (2 * stride), 2, stride)
+        a, b = y[:, :, 0, :], y[:, :, 1, :]
+        y = np.stack((a + b, a - b), axis=2)
+    return y.reshape(len(x), BLOCK) * np.float32(0.25)
+
+
+def floor_log2(x):
+    """Exact for any positive finite x, subnormals too: frexp gives x = m * 2^e with 0.5 <= m < 1."""
+    return np.frexp(np.asarray(x, dtype=np.float64))[1].astype(int) - 1
+
+
+def rule_byte(amax, recipe):
+    """The scale rule for finite positive float32 amax, with the result as the rule gives it (not clamped)."""
+    amax64 = amax.astype(np.float64)
+    k = floor_log2(amax64)
+    two_k = np.ldexp(1.0, k)
+    if recipe.scale == "floor":
+        return k + 125
+    if recipe.scale == "ceil":
+        return k + 125 + (amax64 > two_k)
+    if recipe.scale == "even":
+        return k + 125 + (amax64 >= 1.75 * two_k)
+    assert recipe.scale == "rceil"
+    sixth = amax / np.float32(6) if recipe.sixth == "quotient" else amax * np.float32(1 / 6)
+    q = sixth.astype(np.float64)                      # rounded correctly once, to float32; exact from here on
+    kq = floor_log2(q)                                # q == 0 is settled below
+    normal = kq + 127 + (q > np.ldexp(1.0, kq))
+    smallest = np.ldexp(1.0, -127) if recipe.underflow == "exact" else 0.0
+    subnormal = (q > smallest).astype(int)
+    return np.where(q >= np.ldexp(1.0, -126), normal, subnormal)
+
+
+def scale_bytes(x, recipe):
+    """One scale byte per block, and whether it is a NaN scale (255 because of NaN, Inf or a huge amax)."""
+    amax = np.where(np.isnan(x), np.float32(0), np.abs(x)).max(axis=1)
+    ordinary = (amax > 0) & np.isfinite(amax)
+    byte = rule_byte(np.where(ordinary, amax, np.float32(1)), recipe)
+    byte = byte % 256 if recipe.underflow == "wrap" else np.clip(byte, 0, 254)
+    byte = np.where(amax == 0, recipe.zero_byte, byte)
+    edge = np.isinf(amax)
+    byte = np.where(edge, recipe.inf_byte, byte)
+    if recipe.scale == "even":
+        huge = ordinary & (amax.astype(np.float64) >= 1.75 * 2.0 ** 127)
+        byte = np.where(huge, recipe.huge_byte, byte)
+        edge = edge | huge
+    if recipe.nan_byte is not None:
+        has_nan = np.isnan(x).any(axis=1)
+        byte = np.where(has_nan, recipe.nan_byte, byte)
+        edge = edge | has_nan
+    return byte.astype(np.uint8), edge & (byte == 255)
+
+
+def magnitude_index(v, ties):
+    """Index of the magnitude nearest to |v|: how many midpoints lie below it, ties counted by their rule."""
+    index = np.zeros(v.shape, dtype=np.uint8)
+    for i, midpoint in enumerate(MIDPOINTS):
+        tie_goes_up = {"even": i % 2 == 1, "away": True, "zero": False}[ties]
+        index += np.abs(v) >= midpoint if tie_goes_up else np.abs(v) > midpoint
+    return index
+
+
+def sign_bits(x, v, index, sign):
+    """Bit 3 of the codes. The rules that look at the scaled value see it rounded to float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        v32 = v.astype(np.float32)
+    if sign == "keep":
+        return np.signbit(x)
+    if sign == "value":
+        return v32 < 0
+    if sign == "drop":
+        return np.signbit(x) & (index != 0)
+    assert sign == "nonpositive"
+    return ~(v32 > 0)
+
+
+def encode(x, byte, nan_scale, recipe):
+    """Codes of the blocks under their scale bytes."""
+    nan = np.isnan(x)
+    x64 = np.where(nan, np.float32(0), x).astype(np.float64)
+    v = np.ldexp(x64, 127 - byte.astype(int)[:, None])
+    under_nan = nan_scale[:, None] & np.isfinite(x)
+    v = np.where(under_nan, np.copysign(0.0, x64), v)
+    index = magnitude_index(v, recipe.ties)
+    code = index + 8 * sign_bits(x, v, index, recipe.sign)
+    as_nan = nan | (nan_scale[:, None] & (np.isinf(x) if recipe.nan_scale_codes == "zero" else True))
+    # Under "zero" an Inf keeps its own sign (0 * Inf is a NaN whose sign is x's); under "nan" only a NaN element does.
+    own_sign = np.signbit(x) if recipe.nan_scale_codes == "zero" else np.signbit(x) & nan
+    nan_code = recipe.nan_code | (8 * own_sign if recipe.nan_sign else 0)
+    return np.where(as_nan, nan_code, code).astype(np.uint8)
+
+
+def quantize_blocks(x, recipe):
+    """float32 (blocks, 32) -> codes (blocks, 32), scale bytes (blocks,)."""
+    with np.errstate(all="ignore"):
+        if recipe.hadamard:
+            x = hadamard16(x, recipe.hadamard_signs)
+        byte, nan_scale = scale_bytes(x, recipe)
+        return encode(x, byte, nan_scale, recipe), byte
+
+
+def decode(codes, byte):
+    """The values that codes stand for under scale bytes 0..254."""
+    magnitude = MAGNITUDES[codes & 7]
+    return np.ldexp(np.where(codes & 8, -magnitude, magnitude), byte.astype(int)[..., None] - 127)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Matrices: rows of blocks, ragged at the end. A direction is just a transposition of the source.
+
+
+def ceil_div(a, b):
+    return -(-a // b)
+
+
+def round_up(a, b):
+    return ceil_div(a, b) * b
+
+
+def quantize_matrix(x, recipe):
+    """float32 (R, K) -> codes (R, 32*S) and scale bytes (R, S), S = ceil(K/32). Codes past the end are 0, but with a
+    Hadamard transform, where they belong to the transformed block."""
+    rows, cols = x.shape
+    blocks = ceil_div(cols, BLOCK)
+    padded = np.zeros((rows, blocks * BLOCK), dtype=np.float32)
+    padded[:, :cols] = x
+    codes, scales = quantize_blocks(padded.reshape(-1, BLOCK), recipe) if padded.size else (padded, padded)
+    codes = codes.reshape(padded.shape).astype(np.uint8)
+    if not recipe.hadamard:
+        codes[:, cols:] = 0
+    return codes, scales.reshape(rows, blocks).astype(np.uint8)
+
+
+def pack(codes):
+    """Two codes a byte, the even element in the low nibble."""
+    return codes[:, 0::2] | codes[:, 1::2] << 4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Layouts: where do the bytes go?
+
+
+def data_linear(codes, cols):
+    return np.ascontiguousarray(pack(codes)[:, :ceil_div(cols, 2)])
+
+
+def scale_linear(scales):
+    return np.ascontiguousarray(scales)
+
+
+def data_aiter(codes):
+    """16x16 shuffle: 16 rows by 16 bytes make a tile, tiles of a row follow each other."""
+    packed = pack(codes)
+    rows, row_bytes = packed.shape
+    out = np.zeros((round_up(rows, 16), row_bytes), dtype=np.uint8)
+    r, c = np.indices(packed.shape)
+    out.reshape(-1)[(r // 16) * 16 * row_bytes + (c // 16) * 256 + (r % 16) * 16 + c % 16] = packed
+    return out
+
+
+def scale_aiter(scales, pad_fill):
+    """e8m0_shuffle: rows padded to 256, columns to 8."""
+    rows, cols = scales.shape
+    out = np.full((round_up(rows, 256), round_up(cols, 8)), pad_fill, dtype=np.uint8)
+    r, y = np.indices(scales.shape)
+    offset = (r // 32 * 32 * out.shape[1] + y // 8 * 256 + y % 4 * 64 + r % 16 * 4 + y % 8 // 4 * 2 + r % 32 // 16)
+    out.reshape(-1)[offset] = scales
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Inputs
+
+
+def widen(raw, kind):
+    """Raw 16- or 32-bit patterns (native uint16/uint32) to float32, exactly."""
+    if kind == "bf16":
+        return (raw.astype(np.uint32) << 16).view(np.float32)
+    if kind == "f16":
+        return raw.view(np.float16).astype(np.float32)
+    return raw.view(np.float32)
+
+
+def parse_npy(blob, dtype=None):
+    """(kind, native unsigned integers in their shape) of a .npy file's bytes. dtype settles what '<u2' means."""
+    if blob[:6] != b"\x93NUMPY" or blob[6] not in (1, 2, 3):
+        raise ValueError("not a .npy file of version 1, 2 or 3")
+    size_bytes = 2 if blob[6] == 1 else 4
+    start = 8 + size_bytes
+    end = start + int.from_bytes(blob[8:start], "little")
+    header = ast.literal_eval(blob[start:end].decode("utf-8" if blob[6] == 3 else "latin-1").strip())
+    descr = header["descr"]
+    order = ">" if descr[0] == ">" else "<"
+    name = descr.lstrip("<>=|")
+    kind = {"V2": "bf16", "bfloat16": "bf16", "f2": "f16", "f4": "f32"}.get(name, dtype)
+    if name in ("V2", "u2", "i2") and dtype:
+        kind = dtype
+    width = 4 if kind == "f32" else 2
+    shape = tuple(header["shape"])
+    count = int(np.prod(shape, dtype=np.int64))
+    raw = np.frombuffer(blob, dtype="%su%d" % (order, width), count=count, offset=end).astype("u%d" % width)
+    return kind, raw.reshape(shape, order="F" if header["fortran_order"] else "C")
+
+
+def flatten(x, axis=None):
+    """rows = the product of shape[:axis], cols = the product of shape[axis:]; rank 0 is 1 x 1."""
+    rank = x.ndim
+    if axis is None:
+        axis = max(rank - 1, 0)
+    if axis < 0:
+        axis += rank
+    rows = int(np.prod(x.shape[:axis], dtype=np.int64))
+    cols = int(np.prod(x.shape[axis:], dtype=np.int64))
+    return np.ascontiguousarray(x).reshape(rows, cols)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The command line
+
+BUFFERS = ("rowwise_data", "rowwise_scale", "columnwise_data", "columnwise_scale")
+
+
+def parse_options(words):
+    """The options of `mxfp4q quantize` that decide the bytes."""
+    p = argparse.ArgumentParser(allow_abbrev=False)
+    p.add_argument("--direction", choices=("rowwise", "columnwise", "both"), default="both")
+    p.add_argument("--profile", choices=tuple(PROFILES), default="te-hip")
+    p.add_argument("--scale", choices=("even", "floor", "ceil", "rceil"))
+    p.add_argument("--ties", choices=("even", "away", "zero"))
+    p.add_argument("--sign", choices=("keep", "value", "drop", "nonpositive"))
+    p.add_argument("--zero-byte", type=int)
+    p.add_argument("--layout", choices=("aiter", "linear"), default="aiter")
+    p.add_argument("--shuffle")
+    p.add_argument("--pad-fill", type=int)
+    p.add_argument("--hadamard", nargs="?", const="16", choices=("16",))
+    p.add_argument("--hadamard-signs", type=lambda s: int(s, 16), default=0)
+    p.add_argument("--nonfinite", choices=("error", "profile"), default="error")
+    p.add_argument("--flatten", type=int)
+    p.add_argument("--dtype", choices=("bf16", "f16"))
+    p.add_argument("--tail", choices=("pad", "error"), default="pad")
+    p.add_argument("--format", choices=("raw",), default="raw")
+    return p.parse_args(words)
+
+
+def recipe_of(options):
+    recipe = PROFILES[options.profile]
+    for field in ("scale", "ties", "sign", "zero_byte", "pad_fill"):
+        value = getattr(options, field)
+        if value is not None:
+            recipe = replace(recipe, **{field: value})
+    # An underflow rule belongs to the profile's own scale rule.
+    if (recipe.underflow, recipe.scale) not in (("exact", "rceil"), ("wrap", "floor")):
+        recipe = replace(recipe, underflow="plain")
+    return replace(recipe, hadamard=options.hadamard is not None, hadamard_signs=options.hadamard_signs)
+
+
+def shuffled_buffers(options):
+    if options.shuffle is None:
+        return BUFFERS if options.layout == "aiter" else ()
+    return {"all": BUFFERS, "none": ()}.get(options.shuffle, tuple(options.shuffle.split(",")))
+
+
+def quantize_file(blob, words):
+    """The buffers of one .npy file under command-line options: {name: uint8 array in its stored 2-D shape}."""
+    options = parse_options(words)
+    recipe = recipe_of(options)
+    shuffled = shuffled_buffers(options)
+    kind, raw = parse_npy(blob, options.dtype)
+    x = widen(flatten(raw, options.flatten), kind)
+    if options.nonfinite == "error" and not np.isfinite(x).all():
+        raise ValueError("the input has %d NaN or Inf" % np.count_nonzero(~np.isfinite(x)))
+    out = {}
+    for direction, source in (("rowwise", x), ("columnwise", x.T)):
+        if options.direction not in (direction, "both"):
+            continue
+        codes, scales = quantize_matrix(source, recipe)
+        data, scale = direction + "_data", direction + "_scale"
+        out[data] = data_aiter(codes) if data in shuffled else data_linear(codes, source.shape[1])
+        out[scale] = scale_aiter(scales, recipe.pad_fill) if scale in shuffled else scale_linear(scales)
+    return out
+
+
+def main():
+    if len(sys.argv) < 4 or sys.argv[2] != "-o":
+        sys.exit("usage: mxfp4_model.py INPUT.npy -o PREFIX [options of mxfp4q quantize]")
+    with open(sys.argv[1], "rb") as f:
+        blob = f.read()
+    for name, buffer in quantize_file(blob, sys.argv[4:]).items():
+        with open("%s.%s.raw" % (sys.argv[3], name), "wb") as f:
+            f.write(buffer.tobytes())
+
+
+if __name__ == "__main__":
+    main()
