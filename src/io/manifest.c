@@ -1,0 +1,433 @@
+/* manifest.c - OUT.json, written and read through jansson */
+#include "io/manifest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KIND "mxfp4q manifest"
+
+/* ---------------------------------------------------------------------------------------------- writing */
+
+static json_t *pack_u64(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *pack_crc(uint32_t crc)
+{
+    char text[9];
+
+    snprintf(text, sizeof(text), "%08" PRIx32, crc);
+    return json_string(text);
+}
+
+/* A name may have any bytes; JSON has UTF-8 only. What is not becomes '?'. */
+static json_t *pack_name(const char *name)
+{
+    json_t *string;
+    char *copy;
+
+    if (name == NULL)
+        return json_null();
+    string = json_string(name);
+    if (string != NULL || (copy = strdup(name)) == NULL)
+        return string;
+    for (char *c = copy; *c != '\0'; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    string = json_string(copy);
+    free(copy);
+    return string;
+}
+
+static json_t *pack_shape(const uint64_t *shape, unsigned rank)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < rank; i++)
+        json_array_append_new(array, pack_u64(shape[i]));
+    return array;
+}
+
+static json_t *pack_pair(uint64_t rows, uint64_t cols)
+{
+    const uint64_t shape[2] = {rows, cols};
+
+    return pack_shape(shape, 2);
+}
+
+static json_t *pack_input(const struct mxq_manifest *m)
+{
+    return json_pack("{s:o, s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:o}", "file", pack_name(m->input_file), "member",
+                     pack_name(m->tensor.name), "format", m->input_format, "dtype", mxq_dtype_name(m->tensor.dtype),
+                     "shape", pack_shape(m->tensor.shape, m->tensor.rank), "order", m->tensor.fortran_order ? "F" : "C",
+                     "byte_order", m->tensor.swap_bytes ? "swapped" : "native", "nbytes", pack_u64(m->tensor.nbytes),
+                     "crc32", pack_crc(m->input_crc));
+}
+
+static json_t *pack_signs(const struct mxq_recipe *recipe)
+{
+    char text[9];
+
+    snprintf(text, sizeof(text), "%08" PRIx32, recipe->hadamard_signs);
+    return json_string(text);
+}
+
+/* The switches in which the recipe is not the profile's any more. */
+static json_t *pack_overrides(const struct mxq_manifest *m)
+{
+    const struct mxq_profile *profile = mxq_find_profile(m->profile);
+    const struct mxq_recipe *r = &m->recipe;
+    json_t *array = json_array();
+
+    if (profile == NULL)
+        return array;
+    if (r->scale != profile->recipe.scale)
+        json_array_append_new(array, json_string("scale"));
+    if (r->ties != profile->recipe.ties)
+        json_array_append_new(array, json_string("ties"));
+    if (r->sign != profile->recipe.sign)
+        json_array_append_new(array, json_string("sign"));
+    if (r->zero_byte != profile->recipe.zero_byte)
+        json_array_append_new(array, json_string("zero_byte"));
+    return array;
+}
+
+static json_t *pack_recipe(const struct mxq_manifest *m)
+{
+    const struct mxq_recipe *r = &m->recipe;
+
+    return json_pack("{s:s, s:o, s:s, s:s, s:s, s:i, s:i, s:o, s:s, s:s, s:i, s:i, s:b, s:b, s:i, s:b}", "profile",
+                     m->profile, "overrides", pack_overrides(m), "scale", mxq_scale_rule_name(r->scale), "ties",
+                     mxq_ties_name(r->ties), "sign", mxq_sign_name(r->sign), "zero_byte", r->zero_byte, "hadamard",
+                     r->hadamard ? 16 : 0, "hadamard_signs", pack_signs(r), "underflow",
+                     mxq_underflow_name(r->underflow), "sixth", mxq_sixth_name(r->sixth), "huge_byte", r->huge_byte,
+                     "infinity_byte", r->infinity_byte, "nan_poisons", r->nan_poisons, "nan_fills", r->nan_fills,
+                     "nan_code", r->nan_code, "nan_keeps_sign", r->nan_keeps_sign);
+}
+
+static json_t *pack_buffer(const struct mxq_manifest_buffer *b)
+{
+    return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "file", pack_name(b->file), "member",
+                     pack_name(b->member), "dtype", "uint8", "layout", mxq_layout_name(b->layout), "shape",
+                     pack_pair(b->extent.rows, b->extent.cols), "valid",
+                     pack_pair(b->extent.valid_rows, b->extent.valid_cols), "nbytes", pack_u64(b->extent.nbytes),
+                     "crc32", pack_crc(b->crc));
+}
+
+static json_t *pack_buffers(const struct mxq_manifest *m)
+{
+    json_t *buffers = json_object();
+
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        if (m->buffer[b].present)
+            json_object_set_new(buffers, mxq_buffer_name(b), pack_buffer(&m->buffer[b]));
+    return buffers;
+}
+
+static json_t *pack_manifest(const struct mxq_manifest *m)
+{
+    return json_pack("{s:s, s:i, s:s, s:o, s:{s:o, s:o}, s:o, s:{s:s, s:b}, s:i, s:s, s:b, s:o, s:{s:s, s:s}}", "kind",
+                     KIND, "version", MXQ_MANIFEST_VERSION, "tool_version", m->tool_version, "input", pack_input(m),
+                     "matrix", "rows", pack_u64(m->rows), "cols", pack_u64(m->cols), "recipe", pack_recipe(m),
+                     "nonfinite", "policy", m->nonfinite_allowed ? "profile" : "error", "found", m->nonfinite,
+                     "pad_fill", m->pad_fill, "format", mxq_format_name(m->format), "gzip", m->gzip, "buffers",
+                     pack_buffers(m), "backend", "device", m->device, "kernel", m->kernel);
+}
+
+char *mxq_format_manifest(const struct mxq_manifest *manifest)
+{
+    json_t *root = pack_manifest(manifest);
+    char *text = root != NULL ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    char *line = NULL;
+    size_t nbytes;
+
+    json_decref(root);
+    if (text == NULL)
+        return NULL;
+    nbytes = strlen(text);
+    line = realloc(text, nbytes + 2);
+    if (line == NULL) {
+        free(text);
+        return NULL;
+    }
+    memcpy(line + nbytes, "\n", 2);
+    return line;
+}
+
+/* ---------------------------------------------------------------------------------------------- reading */
+
+/* Walks a JSON tree; the first thing that is missing or wrong is remembered and everything after it is moot. */
+struct reader {
+    const char *path;
+    struct mxq_fault *fault;
+    bool good;
+};
+
+static void complain(struct reader *reader, const char *key, const char *what)
+{
+    if (reader->good)
+        mxq_set_fault(reader->fault, reader->path, 0, "not a usable manifest: \"%s\" %s", key, what);
+    reader->good = false;
+}
+
+static const json_t *get(struct reader *reader, const json_t *object, const char *key, json_type type)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (value == NULL)
+        complain(reader, key, "is missing");
+    else if (json_typeof(value) != type && !(type == JSON_TRUE && json_is_boolean(value)))
+        complain(reader, key, "has the wrong type");
+    else
+        return value;
+    return NULL;
+}
+
+static const char *get_string(struct reader *reader, const json_t *object, const char *key)
+{
+    return json_string_value(get(reader, object, key, JSON_STRING));
+}
+
+static const char *get_string_or_null(struct reader *reader, const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_null(value) ? NULL : get_string(reader, object, key);
+}
+
+static bool get_bool(struct reader *reader, const json_t *object, const char *key)
+{
+    return json_is_true(get(reader, object, key, JSON_TRUE));
+}
+
+static uint64_t get_u64(struct reader *reader, const json_t *object, const char *key, uint64_t max)
+{
+    const json_t *value = get(reader, object, key, JSON_INTEGER);
+    const json_int_t number = json_integer_value(value);
+
+    if (value != NULL && (number < 0 || (uint64_t)number > max))
+        complain(reader, key, "is out of range");
+    return reader->good ? (uint64_t)number : 0;
+}
+
+static uint32_t get_hex(struct reader *reader, const json_t *object, const char *key)
+{
+    const char *text = get_string(reader, object, key);
+
+    if (text != NULL && (strlen(text) != 8 || strspn(text, "0123456789abcdef") != 8))
+        complain(reader, key, "is not eight hexadecimal digits");
+    return reader->good ? (uint32_t)strtoul(text, NULL, 16) : 0;
+}
+
+/* The names of an enum, with the value as a plain number. */
+typedef const char *(*name_func)(unsigned value);
+
+#define NAME_FUNC(function, type)                                                                                      \
+    static const char *function##_of(unsigned value)                                                                   \
+    {                                                                                                                  \
+        return function((enum type)value);                                                                             \
+    }
+
+NAME_FUNC(mxq_dtype_name, mxq_dtype)
+NAME_FUNC(mxq_scale_rule_name, mxq_scale_rule)
+NAME_FUNC(mxq_ties_name, mxq_ties)
+NAME_FUNC(mxq_sign_name, mxq_sign)
+NAME_FUNC(mxq_underflow_name, mxq_underflow)
+NAME_FUNC(mxq_sixth_name, mxq_sixth)
+NAME_FUNC(mxq_layout_name, mxq_layout)
+NAME_FUNC(mxq_format_name, mxq_format)
+
+static unsigned get_word(struct reader *reader, const json_t *object, const char *key, name_func name)
+{
+    const char *text = get_string(reader, object, key);
+
+    for (unsigned i = 0; text != NULL && name(i) != NULL; i++)
+        if (strcmp(name(i), text) == 0)
+            return i;
+    complain(reader, key, "is a word that this version does not know");
+    return 0;
+}
+
+static unsigned get_sizes(struct reader *reader, const json_t *object, const char *key, uint64_t *sizes, unsigned max)
+{
+    const json_t *array = get(reader, object, key, JSON_ARRAY);
+    const size_t nsizes = json_array_size(array);
+
+    if (nsizes > max)
+        complain(reader, key, "has too many sizes");
+    for (size_t i = 0; i < nsizes && reader->good; i++) {
+        const json_t *size = json_array_get(array, i);
+        if (!json_is_integer(size) || json_integer_value(size) < 0)
+            complain(reader, key, "has something that is no size");
+        sizes[i] = (uint64_t)json_integer_value(size);
+    }
+    return reader->good ? (unsigned)nsizes : 0;
+}
+
+static void read_pair(struct reader *reader, const json_t *object, const char *key, uint64_t *rows, uint64_t *cols)
+{
+    uint64_t sizes[2] = {0, 0};
+
+    if (get_sizes(reader, object, key, sizes, 2) != 2)
+        complain(reader, key, "does not have two sizes");
+    *rows = sizes[0];
+    *cols = sizes[1];
+}
+
+static void read_input(struct reader *reader, const json_t *input, struct mxq_manifest *m)
+{
+    const char *order;
+
+    m->input_file = get_string_or_null(reader, input, "file");
+    m->tensor.name = get_string_or_null(reader, input, "member");
+    m->input_format = get_string(reader, input, "format");
+    m->tensor.dtype = get_word(reader, input, "dtype", mxq_dtype_name_of);
+    m->tensor.rank = get_sizes(reader, input, "shape", m->tensor.shape, MXQ_MAX_RANK);
+    order = get_string(reader, input, "order");
+    m->tensor.fortran_order = order != NULL && strcmp(order, "F") == 0;
+    order = get_string(reader, input, "byte_order");
+    m->tensor.swap_bytes = order != NULL && strcmp(order, "swapped") == 0;
+    m->tensor.nbytes = get_u64(reader, input, "nbytes", INT64_MAX);
+    m->tensor.nelems = m->tensor.nbytes / mxq_dtype_nbytes(m->tensor.dtype);
+    m->input_crc = get_hex(reader, input, "crc32");
+}
+
+static void read_recipe(struct reader *reader, const json_t *recipe, struct mxq_manifest *m)
+{
+    struct mxq_recipe *r = &m->recipe;
+
+    m->profile = get_string(reader, recipe, "profile");
+    r->scale = get_word(reader, recipe, "scale", mxq_scale_rule_name_of);
+    r->ties = get_word(reader, recipe, "ties", mxq_ties_name_of);
+    r->sign = get_word(reader, recipe, "sign", mxq_sign_name_of);
+    r->zero_byte = (uint8_t)get_u64(reader, recipe, "zero_byte", 255);
+    r->hadamard = get_u64(reader, recipe, "hadamard", 16) != 0;
+    r->hadamard_signs = get_hex(reader, recipe, "hadamard_signs");
+    r->underflow = get_word(reader, recipe, "underflow", mxq_underflow_name_of);
+    r->sixth = get_word(reader, recipe, "sixth", mxq_sixth_name_of);
+    r->huge_byte = (uint8_t)get_u64(reader, recipe, "huge_byte", 255);
+    r->infinity_byte = (uint8_t)get_u64(reader, recipe, "infinity_byte", 255);
+    r->nan_poisons = get_bool(reader, recipe, "nan_poisons");
+    r->nan_fills = get_bool(reader, recipe, "nan_fills");
+    r->nan_code = (uint8_t)get_u64(reader, recipe, "nan_code", 15);
+    r->nan_keeps_sign = get_bool(reader, recipe, "nan_keeps_sign");
+}
+
+static void read_buffer(struct reader *reader, const json_t *object, struct mxq_manifest_buffer *buffer)
+{
+    buffer->present = true;
+    buffer->file = get_string_or_null(reader, object, "file");
+    buffer->member = get_string_or_null(reader, object, "member");
+    buffer->layout = get_word(reader, object, "layout", mxq_layout_name_of);
+    read_pair(reader, object, "shape", &buffer->extent.rows, &buffer->extent.cols);
+    read_pair(reader, object, "valid", &buffer->extent.valid_rows, &buffer->extent.valid_cols);
+    buffer->extent.nbytes = get_u64(reader, object, "nbytes", INT64_MAX);
+    buffer->crc = get_hex(reader, object, "crc32");
+}
+
+static void read_buffers(struct reader *reader, const json_t *buffers, struct mxq_manifest *m)
+{
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        if (json_object_get(buffers, mxq_buffer_name(b)) != NULL)
+            read_buffer(reader, get(reader, buffers, mxq_buffer_name(b), JSON_OBJECT), &m->buffer[b]);
+}
+
+/* What can be computed from the rest must be what it says. */
+static void check_extents(struct reader *reader, const struct mxq_manifest *m)
+{
+    struct mxq_options options;
+    struct mxq_plan plan;
+
+    mxq_init_options(&options, NULL);
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        options.layout[b] = m->buffer[b].present ? m->buffer[b].layout : MXQ_LINEAR;
+    if (mxq_make_plan(&plan, &options, m->rows, m->cols) != MXQ_OK) {
+        complain(reader, "matrix", "is too large");
+        return;
+    }
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        if (m->buffer[b].present && memcmp(&plan.extent[b], &m->buffer[b].extent, sizeof(plan.extent[b])) != 0)
+            complain(reader, mxq_buffer_name(b), "has sizes that do not follow from the matrix and the layout");
+}
+
+static void read_root(struct reader *reader, const json_t *root, struct mxq_manifest *m)
+{
+    const json_t *matrix, *nonfinite, *backend;
+    const char *policy;
+
+    m->tool_version = get_string(reader, root, "tool_version");
+    read_input(reader, get(reader, root, "input", JSON_OBJECT), m);
+    matrix = get(reader, root, "matrix", JSON_OBJECT);
+    m->rows = get_u64(reader, matrix, "rows", INT64_MAX);
+    m->cols = get_u64(reader, matrix, "cols", INT64_MAX);
+    read_recipe(reader, get(reader, root, "recipe", JSON_OBJECT), m);
+    nonfinite = get(reader, root, "nonfinite", JSON_OBJECT);
+    policy = get_string(reader, nonfinite, "policy");
+    m->nonfinite_allowed = policy != NULL && strcmp(policy, "profile") == 0;
+    m->nonfinite = get_bool(reader, nonfinite, "found");
+    m->pad_fill = (uint8_t)get_u64(reader, root, "pad_fill", 255);
+    m->format = get_word(reader, root, "format", mxq_format_name_of);
+    m->gzip = get_bool(reader, root, "gzip");
+    read_buffers(reader, get(reader, root, "buffers", JSON_OBJECT), m);
+    backend = get(reader, root, "backend", JSON_OBJECT);
+    m->device = get_string(reader, backend, "device");
+    m->kernel = get_string(reader, backend, "kernel");
+    if (reader->good)
+        check_extents(reader, m);
+}
+
+static bool check_kind(const char *path, const json_t *root, struct mxq_fault *fault)
+{
+    const char *kind = json_string_value(json_object_get(root, "kind"));
+    const json_int_t version = json_integer_value(json_object_get(root, "version"));
+
+    if (kind == NULL || strcmp(kind, KIND) != 0) {
+        mxq_set_fault(fault, path, 0, "JSON, but not a manifest of mxfp4q");
+        return false;
+    }
+    if (version != MXQ_MANIFEST_VERSION) {
+        mxq_set_fault(fault, path, 0, "a manifest of version %lld; this program reads version %d", (long long)version,
+                      MXQ_MANIFEST_VERSION);
+        return false;
+    }
+    return true;
+}
+
+bool mxq_load_manifest(const char *path, struct mxq_manifest *manifest, struct mxq_fault *fault)
+{
+    struct reader reader = {path, fault, true};
+    json_error_t error;
+    json_t *root;
+    FILE *file = fopen(path, "re");
+
+    memset(manifest, 0, sizeof(*manifest));
+    if (file == NULL) {
+        mxq_set_fault(fault, path, errno, "cannot open");
+        return false;
+    }
+    root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
+    fclose(file);
+    if (root == NULL) {
+        mxq_set_fault(fault, path, 0, "not a manifest: line %d: %s", error.line, error.text);
+        return false;
+    }
+    manifest->owner = root;
+    if (check_kind(path, root, fault)) {
+        read_root(&reader, root, manifest);
+        if (reader.good)
+            return true;
+    }
+    mxq_free_manifest(manifest);
+    return false;
+}
+
+void mxq_free_manifest(struct mxq_manifest *manifest)
+{
+    json_decref(manifest->owner);
+    memset(manifest, 0, sizeof(*manifest));
+}
