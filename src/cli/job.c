@@ -1,0 +1,428 @@
+/* job.c - quantizing tensors into files that appear together */
+#include "cli/job.h"
+
+#include "cli/msg.h"
+#include "cli/pipeline.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+#include "cli/signals.h"
+#include "io/manifest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct job {
+    const struct mxq_settings *settings;
+    struct mxq_outset *outset;
+    bool into_folder; /* OUT is a folder, and the tensors' names are used */
+    json_t *reports;
+    struct mxq_fault fault;
+};
+
+/* One tensor on its way. */
+struct item {
+    struct job *job;
+    const char *path; /* the input, as it was given */
+    struct mxq_source *source;
+    const struct mxq_tensor *tensor;
+    char *prefix; /* what output names begin with */
+    struct mxq_plan plan;
+    struct mxq_result *result;
+    struct mxq_pipeline pipeline;
+};
+
+/* ---------------------------------------------------------------------------------------------- names */
+
+static bool cut_suffix(char *name, const char *suffix)
+{
+    const size_t length = strlen(name);
+    const size_t suffix_length = strlen(suffix);
+
+    if (length <= suffix_length || strcmp(name + length - suffix_length, suffix) != 0)
+        return false;
+    name[length - suffix_length] = '\0';
+    return true;
+}
+
+/* The name of a tensor in a folder of results: its own, or its file's. It stays in the folder. */
+static void name_tensor(const struct item *item, char *name, size_t nbytes)
+{
+    static const char *const suffixes[] = {".npy", ".npz", ".raw", ".bin"};
+    const char *slash = strrchr(item->path, '/');
+
+    if (item->tensor->name != NULL)
+        snprintf(name, nbytes, "%s", item->tensor->name);
+    else if (strcmp(item->path, "-") == 0)
+        snprintf(name, nbytes, "stdin");
+    else
+        snprintf(name, nbytes, "%s", slash != NULL ? slash + 1 : item->path);
+    if (item->tensor->name == NULL) {
+        cut_suffix(name, ".gz");
+        for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+            if (cut_suffix(name, suffixes[i]))
+                break;
+    }
+    for (char *c = name; *c != '\0'; c++)
+        if (*c == '/' || (c == name && *c == '.'))
+            *c = '_';
+}
+
+static bool make_prefix(struct item *item)
+{
+    const char *output = item->job->settings->output;
+    const bool slash = output[strlen(output) - 1] == '/';
+    char name[1024] = "";
+    size_t nbytes;
+
+    if (item->job->into_folder)
+        name_tensor(item, name, sizeof(name));
+    nbytes = strlen(output) + 1 + strlen(name) + 1;
+    item->prefix = malloc(nbytes);
+    if (item->prefix == NULL) {
+        mxq_set_fault(&item->job->fault, NULL, ENOMEM, "cannot quantize");
+        return false;
+    }
+    snprintf(item->prefix, nbytes, "%s%s%s", output, item->job->into_folder && !slash ? "/" : "", name);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------- checks */
+
+static bool buffer_is_shuffled(const struct item *item, enum mxq_buffer buffer)
+{
+    return item->plan.extent[buffer].nbytes != 0 && item->plan.options.layout[buffer] == MXQ_AITER;
+}
+
+/* Combinations that are legal and yet probably not what somebody wants. */
+static void warn_of_odd_shapes(const struct item *item)
+{
+    const struct mxq_plan *plan = &item->plan;
+    const uint64_t length[MXQ_NUM_DIRECTIONS] = {plan->cols, plan->rows};
+
+    for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++) {
+        const enum mxq_buffer data = d == MXQ_ROWWISE ? MXQ_ROWWISE_DATA : MXQ_COLUMNWISE_DATA;
+        if (plan->extent[data].nbytes == 0)
+            continue;
+        if (buffer_is_shuffled(item, data) && plan->extent[data].cols % 32 != 0)
+            mxq_print_warning("\"%s\": %s: an odd number of blocks along %" PRIu64
+                              " values; AITER's shuffle_weight wants a multiple of 64",
+                              item->path, mxq_buffer_name(data), length[d]);
+        if (plan->options.recipe.hadamard && length[d] % 16 != 0 && !buffer_is_shuffled(item, data))
+            mxq_print_warning("\"%s\": %s: the Hadamard transform of the last %" PRIu64
+                              " values of a row has more results than a linear row has room for",
+                              item->path, mxq_buffer_name(data), length[d] % 16);
+    }
+}
+
+static bool check_tails(struct item *item)
+{
+    const struct mxq_plan *plan = &item->plan;
+    const uint64_t length[MXQ_NUM_DIRECTIONS] = {plan->cols, plan->rows};
+
+    for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS && item->job->settings->tail_error; d++) {
+        if (!plan->options.wanted[d] || length[d] % MXQ_BLOCK_NELEMS == 0)
+            continue;
+        mxq_set_fault(&item->job->fault, item->path, 0, "%s blocks run along %" PRIu64 " values, not a multiple of 32",
+                      mxq_direction_name(d), length[d]);
+        return false;
+    }
+    return true;
+}
+
+/* A result must not replace what it is made from. */
+static bool check_not_input(struct item *item, const char *path)
+{
+    uint64_t device, inode;
+
+    if (!mxq_source_is_file(item->source, &device, &inode) || !mxq_path_is_file(path, device, inode))
+        return true;
+    mxq_set_fault(&item->job->fault, path, 0, "is the input itself");
+    return false;
+}
+
+static bool check_outputs(struct item *item, const char *manifest_path)
+{
+    if (item->job->settings->to_stdout)
+        return true;
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++) {
+        const struct mxq_result_buffer *buffer = mxq_get_result_buffer(item->result, b);
+        if (mxq_result_wants(item->result, b) && buffer->path != NULL && !check_not_input(item, buffer->path))
+            return false;
+    }
+    return check_not_input(item, manifest_path);
+}
+
+/* The position of a value in the tensor, as [2, 0, 17]. */
+static void describe_position(const struct mxq_tensor *tensor, uint64_t index, char *text, size_t nbytes)
+{
+    uint64_t position[MXQ_MAX_RANK];
+    size_t length;
+
+    for (unsigned axis = tensor->rank; axis-- > 0;) {
+        position[axis] = index % tensor->shape[axis];
+        index /= tensor->shape[axis];
+    }
+    snprintf(text, nbytes, "[");
+    for (unsigned axis = 0; axis < tensor->rank; axis++) {
+        length = strlen(text);
+        snprintf(text + length, nbytes - length, "%s%" PRIu64, axis ? ", " : "", position[axis]);
+    }
+    length = strlen(text);
+    snprintf(text + length, nbytes - length, "]");
+}
+
+static bool check_finite(struct item *item)
+{
+    const struct mxq_pipeline *p = &item->pipeline;
+    char position[1024];
+
+    if (!p->stop_at_nonfinite || !p->nonfinite)
+        return true;
+    describe_position(item->tensor, p->nonfinite_row * item->plan.cols + p->nonfinite_col, position, sizeof(position));
+    mxq_set_fault(&item->job->fault, item->path, 0,
+                  "%s%s%s%" PRIu64 " value%s infinite or NaN, the first at %s (--nonfinite profile quantizes them)",
+                  item->tensor->name ? "array \"" : "", item->tensor->name ? item->tensor->name : "",
+                  item->tensor->name ? "\": " : "", p->nnonfinite, p->nnonfinite == 1 ? " is" : "s are", position);
+    return false;
+}
+
+/* ---------------------------------------------------------------------------------------------- the manifest */
+
+static const char *last_component(const char *path)
+{
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+static void fill_manifest(const struct item *item, struct mxq_manifest *m)
+{
+    const struct mxq_settings *settings = item->job->settings;
+
+    memset(m, 0, sizeof(*m));
+    m->tool_version = MXQ_VERSION;
+    m->input_file = item->path;
+    m->input_format = mxq_source_format(item->source);
+    m->tensor = *item->tensor;
+    m->input_crc = item->pipeline.crc;
+    m->rows = item->plan.rows;
+    m->cols = item->plan.cols;
+    m->profile = settings->profile->name;
+    m->recipe = item->plan.options.recipe;
+    m->nonfinite_allowed = settings->nonfinite_allowed;
+    m->nonfinite = item->pipeline.nonfinite;
+    m->pad_fill = item->plan.options.pad_fill;
+    m->format = settings->result.format;
+    m->gzip = settings->result.gzip;
+    m->device = "cpu";
+    m->kernel = mxq_kernel_name(settings->kernel);
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++) {
+        const struct mxq_result_buffer *buffer = mxq_get_result_buffer(item->result, b);
+        m->buffer[b].present = buffer->present;
+        m->buffer[b].file = last_component(buffer->path);
+        m->buffer[b].member = buffer->member;
+        m->buffer[b].layout = item->plan.options.layout[b];
+        m->buffer[b].extent = item->plan.extent[b];
+        m->buffer[b].crc = buffer->crc;
+    }
+}
+
+/* Adds what --json and --report show of this tensor. */
+static bool add_report(struct item *item, const char *manifest_path, const char *manifest_text)
+{
+    json_t *report = json_loads(manifest_text, 0, NULL);
+
+    if (report == NULL)
+        return false;
+    json_object_set_new(report, "manifest", item->job->settings->to_stdout ? json_null() : json_string(manifest_path));
+    if (item->pipeline.measure)
+        json_object_set_new(report, "report", mxq_pack_report(&item->plan.options, item->pipeline.distortion));
+    return json_array_append_new(item->job->reports, report) == 0;
+}
+
+static bool write_manifest(struct item *item, const char *path, int fd)
+{
+    struct mxq_manifest manifest;
+    char *text;
+    bool good;
+
+    fill_manifest(item, &manifest);
+    text = mxq_format_manifest(&manifest);
+    good = text != NULL && add_report(item, path, text);
+    if (!good)
+        mxq_set_fault(&item->job->fault, path, ENOMEM, "cannot write");
+    if (good && fd >= 0)
+        good = mxq_write_all(fd, text, strlen(text), path, &item->job->fault);
+    free(text);
+    return good;
+}
+
+/* ---------------------------------------------------------------------------------------------- one tensor */
+
+static bool plan_item(struct item *item)
+{
+    const struct mxq_settings *settings = item->job->settings;
+    struct mxq_fault *fault = &item->job->fault;
+    uint64_t rows, cols;
+    enum mxq_status status;
+
+    if (!mxq_flatten_tensor(item->tensor, settings->input.flatten, &rows, &cols)) {
+        mxq_set_fault(fault, item->path, 0, "no axis %" PRId32 " to flatten at: the tensor has rank %u",
+                      settings->input.flatten, item->tensor->rank);
+        return false;
+    }
+    status = mxq_make_plan(&item->plan, &settings->quantize, rows, cols);
+    if (status != MXQ_OK) {
+        mxq_set_fault(fault, item->path, 0, "%" PRIu64 " x %" PRIu64 ": %s", rows, cols, mxq_describe_status(status));
+        return false;
+    }
+    if (!check_tails(item))
+        return false;
+    warn_of_odd_shapes(item);
+    return true;
+}
+
+static bool run_item(struct item *item)
+{
+    const struct mxq_settings *settings = item->job->settings;
+    struct mxq_pipeline *p = &item->pipeline;
+    bool good;
+
+    p->source = item->source;
+    p->tensor = item->tensor;
+    p->plan = &item->plan;
+    p->kernel = settings->kernel;
+    p->result = item->result;
+    p->nthreads = settings->nthreads;
+    p->stop_at_nonfinite = !settings->nonfinite_allowed;
+    p->measure = settings->measure;
+    mxq_print_verbose("\"%s\": %" PRIu64 " x %" PRIu64 " %s, profile %s, kernel %s, up to %u threads", item->path,
+                      item->plan.rows, item->plan.cols, mxq_dtype_name(item->tensor->dtype), settings->profile->name,
+                      mxq_kernel_name(settings->kernel), settings->nthreads);
+    mxq_start_progress(item->path, item->tensor->nbytes);
+    good = mxq_run_pipeline(p, &item->job->fault);
+    mxq_end_progress();
+    return good && check_finite(item);
+}
+
+/* The manifest's file is made with the buffers', so that a name that is taken is found before the work. */
+static bool quantize_item(struct item *item)
+{
+    const struct mxq_settings *settings = item->job->settings;
+    struct mxq_fault *fault = &item->job->fault;
+    char path[4096];
+    int fd = -1;
+
+    if (!make_prefix(item) || !plan_item(item))
+        return false;
+    if (snprintf(path, sizeof(path), "%s.json", item->prefix) >= (int)sizeof(path)) {
+        mxq_set_fault(fault, NULL, ENAMETOOLONG, "cannot write the manifest");
+        return false;
+    }
+    if (!mxq_begin_result(&settings->result, &item->plan, item->prefix, item->job->outset, &item->result, fault))
+        return false;
+    if (!settings->to_stdout && (fd = mxq_add_outfile(item->job->outset, path, fault)) < 0)
+        return false;
+    return check_outputs(item, path) && run_item(item) && mxq_finish_result(item->result, fault) &&
+           write_manifest(item, path, fd);
+}
+
+static bool quantize_tensor(struct job *job, const char *path, struct mxq_source *source,
+                            const struct mxq_tensor *tensor)
+{
+    struct item item;
+    bool good;
+
+    memset(&item, 0, sizeof(item));
+    item.job = job;
+    item.path = path;
+    item.source = source;
+    item.tensor = tensor;
+    good = quantize_item(&item);
+    mxq_free_result(item.result);
+    free(item.prefix);
+    return good;
+}
+
+/* ---------------------------------------------------------------------------------------------- the job */
+
+static bool prepare_folder(struct job *job)
+{
+    const char *output = job->settings->output;
+
+    if (!job->into_folder || job->settings->to_stdout || mxq_make_folder(output))
+        return true;
+    mxq_set_fault(&job->fault, output, errno, "cannot make the folder");
+    return false;
+}
+
+static bool quantize_source(struct job *job, const char *path, struct mxq_source *source)
+{
+    const struct mxq_tensor *tensor;
+    int more;
+
+    if (mxq_source_has_many(source))
+        job->into_folder = true;
+    if (job->into_folder && job->settings->to_stdout) {
+        mxq_set_fault(&job->fault, path, 0, "standard output takes one tensor (see --member)");
+        return false;
+    }
+    if (!prepare_folder(job))
+        return false;
+    while ((more = mxq_next_tensor(source, &tensor, &job->fault)) == 1)
+        if (!quantize_tensor(job, path, source, tensor))
+            return false;
+    return more == 0;
+}
+
+static bool quantize_input(struct job *job, const char *path)
+{
+    struct mxq_source *source;
+    bool good;
+
+    if (!mxq_open_source(&job->settings->input.source, path, &source, &job->fault))
+        return false;
+    good = quantize_source(job, path, source);
+    mxq_close_source(source);
+    return good;
+}
+
+static bool run_inputs(struct job *job, unsigned ninputs, char *const inputs[])
+{
+    const char *output = job->settings->output;
+
+    job->into_folder = ninputs > 1 || output[strlen(output) - 1] == '/';
+    job->reports = json_array();
+    job->outset = mxq_create_outset(&job->settings->outset);
+    if (job->outset == NULL || job->reports == NULL) {
+        mxq_set_fault(&job->fault, NULL, ENOMEM, "cannot quantize");
+        return false;
+    }
+    for (unsigned i = 0; i < ninputs; i++)
+        if (!quantize_input(job, inputs[i]))
+            return false;
+    return mxq_commit_outset(job->outset, &job->fault);
+}
+
+bool mxq_run_job(const struct mxq_settings *settings, unsigned ninputs, char *const inputs[], json_t **reports)
+{
+    struct job job;
+    bool good;
+
+    memset(&job, 0, sizeof(job));
+    job.settings = settings;
+    good = run_inputs(&job, ninputs, inputs);
+    mxq_discard_outset(job.outset);
+    if (!good) {
+        mxq_remove_made_folder();
+        mxq_print_error("%s", job.fault.text);
+    }
+    if (good && reports != NULL)
+        *reports = job.reports;
+    else
+        json_decref(job.reports);
+    return good;
+}

@@ -1,0 +1,71 @@
+/* main.c - the table of commands */
+#include "cli/main.h"
+
+#include "cli/msg.h"
+#include "cli/signals.h"
+#include "kernels/mxq.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct mxq_command *const commands[] = {
+    &mxq_cmd_quantize,
+    &mxq_cmd_info,
+    &mxq_cmd_devices,
+};
+
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int print_program_help(void)
+{
+    printf("usage: mxfp4q COMMAND [OPTION]... [ARGUMENT]...\n\n"
+           "Quantizes BF16, FP16 and FP32 matrices to MXFP4, byte for byte as its peers do.\n\ncommands:\n");
+    for (size_t i = 0; i < NCOMMANDS; i++)
+        printf("  %-12s%s\n", commands[i]->name, commands[i]->summary);
+    printf("\n  --help      this text; after a command, its own\n  --version   the version\n\n"
+           "Exit status: 0 done; 2 trouble: usage, file, data or device. See mxfp4q(1).\n");
+    return MXQ_EXIT_OK;
+}
+
+static int print_version(void)
+{
+    printf("mxfp4q %s\n", MXQ_VERSION);
+    return MXQ_EXIT_OK;
+}
+
+static const struct mxq_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < NCOMMANDS; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static int run(int argc, char *argv[])
+{
+    const struct mxq_command *command;
+
+    if (argc < 2) {
+        mxq_print_error("no command (see mxfp4q --help)");
+        return MXQ_EXIT_TROUBLE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return print_program_help();
+    if (strcmp(argv[1], "--version") == 0)
+        return print_version();
+    command = find_command(argv[1]);
+    if (command == NULL) {
+        mxq_print_error("unknown command \"%s\" (see mxfp4q --help)", argv[1]);
+        return MXQ_EXIT_TROUBLE;
+    }
+    return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char *argv[])
+{
+    int status;
+
+    mxq_install_signal_handlers();
+    status = run(argc, argv);
+    return mxq_close_stdout() ? status : MXQ_EXIT_TROUBLE;
+}

@@ -1,0 +1,16 @@
+/* main.h - what the commands share: their table, and the end of the program */
+#ifndef MXQ_MAIN_H
+#define MXQ_MAIN_H
+
+#include "cli/options.h"
+
+/* cmd_quantize.c */
+extern const struct mxq_command mxq_cmd_quantize;
+
+/* cmd_info.c */
+extern const struct mxq_command mxq_cmd_info;
+
+/* cmd_devices.c */
+extern const struct mxq_command mxq_cmd_devices;
+
+#endif /* MXQ_MAIN_H */

@@ -1,0 +1,68 @@
+/* signals.c - leaving nothing behind when a signal ends the program */
+#include "cli/signals.h"
+
+#include "io/outfile.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Written before the folder exists and read by the handler, so that there is no moment in which it would be left. */
+static char made_folder[4096];
+static volatile sig_atomic_t folder_is_made;
+
+static void end_program(int signum)
+{
+    mxq_remove_temporaries();
+    mxq_remove_made_folder();
+    signal(signum, SIG_DFL);
+    raise(signum);
+}
+
+void mxq_install_signal_handlers(void)
+{
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+        sigaddset(&action.sa_mask, ending[i]);
+    action.sa_handler = end_program;
+    for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++) {
+        struct sigaction old;
+        /* nohup and shells with job control ignore some of them on purpose. */
+        if (sigaction(ending[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(ending[i], &action, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
+}
+
+bool mxq_make_folder(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0) {
+        errno = ENOTDIR;
+        return S_ISDIR(st.st_mode);
+    }
+    if (strlen(path) >= sizeof(made_folder)) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(made_folder, path);
+    if (mkdir(path, 0777) != 0)
+        return false;
+    folder_is_made = 1;
+    return true;
+}
+
+void mxq_remove_made_folder(void)
+{
+    if (folder_is_made)
+        rmdir(made_folder);
+    folder_is_made = 0;
+}
