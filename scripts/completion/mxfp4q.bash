@@ -1,0 +1,90 @@
+# mxfp4q.bash - completion for bash; to be sourced, or installed as share/bash-completion/completions/mxfp4q
+# shellcheck shell=bash
+
+# Offers those of the given words that begin with $cur.
+_mxfp4q_words() {
+    mapfile -t COMPREPLY < <(compgen -W "$*" -- "$cur")
+}
+
+# Offers files and folders.
+_mxfp4q_files() {
+    mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    compopt -o filenames 2>/dev/null || :
+}
+
+# Offers what may follow the last comma of a list, but not what is in the list already.
+_mxfp4q_list() {
+    local done=${cur%"${cur##*,}"} word words=()
+    for word in "$@"; do
+        [[ ,$done == *",$word,"* ]] || words+=("$done$word")
+    done
+    mapfile -t COMPREPLY < <(compgen -W "${words[*]}" -- "$cur")
+    compopt -o nospace 2>/dev/null || :
+}
+
+# Offers values of an option; fails when it takes none.
+_mxfp4q_value() {
+    local buffers="rowwise_data rowwise_scale columnwise_data columnwise_scale"
+    case $1 in
+    -o | --output) _mxfp4q_files ;;
+    --format) _mxfp4q_words npy raw npz ;;
+    --only) _mxfp4q_words "$buffers" ;;
+    --direction) _mxfp4q_words rowwise columnwise both ;;
+    --profile)
+        _mxfp4q_words te-hip te-triton aiter aiter-even quark torchao-floor torchao-even torchao-rceil torchao-ceil \
+            triton-kernels ggml compressed-tensors modelopt flashinfer microxcaling
+        ;;
+    --scale) _mxfp4q_words even floor ceil rceil ;;
+    --ties) _mxfp4q_words even away zero ;;
+    --sign) _mxfp4q_words keep value drop nonpositive ;;
+    --hadamard) _mxfp4q_words 16 ;;
+    --nonfinite) _mxfp4q_words error profile ;;
+    --layout) _mxfp4q_words aiter linear ;;
+    --shuffle)
+        # shellcheck disable=SC2086 # a list of words
+        if [[ $cur == *,* ]]; then _mxfp4q_list $buffers; else _mxfp4q_list all none $buffers; fi
+        ;;
+    --tail) _mxfp4q_words pad error ;;
+    --dtype) _mxfp4q_words bf16 f16 f32 ;;
+    --kernel) _mxfp4q_words "$(mxfp4q devices 2>/dev/null | sed -n 's/^ [* ] \([^ ]*\) .*/\1/p')" ;;
+    --device) _mxfp4q_words auto cpu ;;
+    --zero-byte | --hadamard-signs | --pad-fill | --shape | --offset | --member | --flatten | -j | --jobs) COMPREPLY=() ;;
+    *) return 1 ;;
+    esac
+}
+
+_mxfp4q() {
+    local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local input="--dtype --shape --offset --partial --member --flatten"
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        _mxfp4q_words quantize info devices help --help --version
+        return
+    fi
+    # --option=value arrives as three words.
+    if [ "$cur" = = ]; then
+        cur=
+        _mxfp4q_value "$previous"
+        return
+    fi
+    if [ "$previous" = = ]; then
+        _mxfp4q_value "${COMP_WORDS[COMP_CWORD - 2]}"
+        return
+    fi
+    # The value of --hadamard comes after = only.
+    if [ "$previous" != --hadamard ] && _mxfp4q_value "$previous"; then
+        return
+    fi
+    case ${COMP_WORDS[1]}:$cur in
+    quantize:-*)
+        _mxfp4q_words -o --output -f --force --format --gzip --only --no-fsync --direction --profile --scale --ties --sign \
+            --zero-byte --hadamard --hadamard-signs --nonfinite --layout --shuffle --pad-fill --tail "$input" -j --jobs \
+            --kernel --device --report --json -q --quiet -v --verbose --progress -h --help
+        ;;
+    info:-*) _mxfp4q_words --json "$input" -q --quiet -h --help ;;
+    devices:*) _mxfp4q_words --json -h --help ;;
+    *) _mxfp4q_files ;;
+    esac
+}
+
+complete -F _mxfp4q mxfp4q

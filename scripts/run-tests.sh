@@ -1,0 +1,47 @@
+#!/bin/sh
+# run-tests.sh BUILD [BATS-FILE...] - runs the unit checks and the bats files against one build and counts the results
+#
+# Prints every failure, and at the end "N passed, N failed, N skipped". The complete TAP is in BUILD/tests/results.tap.
+set -u
+build=$(cd "${1:?usage: run-tests.sh BUILD}" && pwd)
+shift
+cd "$(dirname "$0")/.." || exit 2
+results=$build/tests/results.tap
+: >"$results"
+trouble=0
+
+# Runs a producer of TAP; an exit status without a failed line (a crash, say) is a failure too.
+run_tap() {
+    name=$1
+    shift
+    printf '# %s\n' "$name" >>"$results"
+    "$@" >"$build/tests/current.tap" 2>"$build/tests/current.err" </dev/null
+    status=$?
+    cat "$build/tests/current.tap" >>"$results"
+    grep -A 20 '^not ok' "$build/tests/current.tap"
+    if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$build/tests/current.tap"; then
+        printf 'not ok - %s ended with status %s\n' "$name" "$status" | tee -a "$results"
+        tail -n 30 "$build/tests/current.err"
+    fi
+    [ "$status" -eq 0 ] || trouble=1
+}
+
+for check in check_kernels check_io check_outfile; do
+    run_tap "$check" "$build/tests/$check"
+done
+
+if command -v bats >/dev/null 2>&1; then
+    [ $# -gt 0 ] || set -- tests/cli/*.bats
+    MXFP4Q=$build/mxfp4q BUILD=$build
+    export MXFP4Q BUILD
+    run_tap "bats" bats --tap "$@"
+else
+    printf 'ok - the command line # skip bats is not installed\n' >>"$results"
+fi
+
+skipped=$(grep -ciE '^ok.*# skip' "$results")
+passed=$(($(grep -c '^ok' "$results") - skipped))
+failed=$(grep -c '^not ok' "$results")
+grep -iE '^ok.*# skip' "$results"
+printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" -eq 0 ] && [ "$trouble" -eq 0 ]
