@@ -29,12 +29,17 @@ echo
 echo "\$ head of $out/w.json"
 head -n 24 "$out/w.json"
 
+run build/mxfp4q quantize "$weight" -o "$out/linear" --layout linear --direction rowwise
+
 cat >"$out/read.py" <<'END'
-import sys, numpy as np
-codes, scales = np.load(sys.argv[1] + ".rowwise_data.npy"), np.load(sys.argv[1] + ".rowwise_scale.npy")
-print("codes", codes.dtype, codes.shape, "scales", scales.dtype, scales.shape, "scale exponents", scales[:384, :12].min() - 127, "to", scales[:384, :12].max() - 127)
+import numpy as np
+codes, scales = np.load("build/demo/linear.rowwise_data.npy"), np.load("build/demo/linear.rowwise_scale.npy")
+w = np.array([0, .5, 1, 1.5, 2, 3, 4, 6, -0., -.5, -1, -1.5, -2, -3, -4, -6])[np.stack((codes & 15, codes >> 4), -1)].reshape(384, 12, 32) * 2.0 ** (scales[..., None] - 127.0)
+x = (np.load("testdata/minilm_l6_attn_query.bf16.npy").view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(w.shape)
+print("shape", w.reshape(384, 384).shape, "first values", x[0, 0, :4], "->", w[0, 0, :4], " SNR %.3f dB" % (10 * np.log10((x ** 2).sum() / ((x - w) ** 2).sum())))
 END
 echo
 echo "Two lines of NumPy that read it:"
-sed 1d "$out/read.py"
-run python3 "$out/read.py" "$out/w"
+sed -n 2,3p "$out/read.py"
+echo "and what they say beside the input:"
+run /usr/bin/python3 "$out/read.py"

@@ -26,8 +26,12 @@ run_tap() {
     [ "$status" -eq 0 ] || trouble=1
 }
 
-for check in check_kernels check_io check_outfile; do
-    run_tap "$check" "$build/tests/$check"
+scratch=$build/tests/scratch
+run_tap check_kernels "$build/tests/check_kernels"
+for check in check_io check_outfile; do
+    rm -rf "$scratch" && mkdir "$scratch"
+    run_tap "$check" "$build/tests/$check" "$scratch"
+    rm -rf "$scratch"
 done
 
 if command -v bats >/dev/null 2>&1; then

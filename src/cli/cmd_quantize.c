@@ -85,7 +85,6 @@ struct request {
     const char *kernel;
     const char *layout;
     const char *shuffle;
-    const char *shape;
     bool has_scale, has_ties, has_sign, has_zero_byte, has_pad_fill;
     unsigned scale, ties, sign;
     uint64_t zero_byte, pad_fill;

@@ -158,7 +158,7 @@ static bool check_outputs(struct item *item, const char *manifest_path)
 /* The position of a value in the tensor, as [2, 0, 17]. */
 static void describe_position(const struct mxq_tensor *tensor, uint64_t index, char *text, size_t nbytes)
 {
-    uint64_t position[MXQ_MAX_RANK];
+    uint64_t position[MXQ_MAX_RANK] = {0};
     size_t length;
 
     for (unsigned axis = tensor->rank; axis-- > 0;) {

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,15 +237,19 @@ static void free_workers(struct worker *workers, unsigned nworkers)
     free(workers);
 }
 
-/* Runs work() on this thread and on as many others as can be had. */
+/* Runs work() on this thread and on as many others as can be had. Signals are for this one, which owns the outset. */
 static void run_workers(struct worker *workers, unsigned nworkers)
 {
     pthread_t *threads = calloc(nworkers, sizeof(*threads));
     unsigned nstarted = 0;
+    sigset_t all, before;
 
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     while (threads != NULL && nstarted + 1 < nworkers &&
            pthread_create(&threads[nstarted], NULL, work, &workers[nstarted + 1]) == 0)
         nstarted++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     work(&workers[0]);
     for (unsigned i = 0; i < nstarted; i++)
         pthread_join(threads[i], NULL);

@@ -38,7 +38,9 @@ void mxq_install_signal_handlers(void)
         if (sigaction(ending[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(ending[i], &action, NULL);
     }
+    /* A reader that goes away and a file that may not grow are errors of write(2), to be cleaned up after. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 bool mxq_make_folder(const char *path)

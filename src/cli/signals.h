@@ -2,7 +2,8 @@
  * signals.h - leaving nothing behind when a signal ends the program
  *
  * SIGINT, SIGTERM and SIGHUP remove all temporary files, and the output folder if this run made it, and then end the
- * program as they would have. A reader that goes away is an error of write(2), not a signal.
+ * program as they would have. A reader that goes away, or a file that may not grow any more, is an error
+ * of write(2), not a signal.
  */
 #ifndef MXQ_SIGNALS_H
 #define MXQ_SIGNALS_H

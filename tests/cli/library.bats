@@ -37,7 +37,7 @@ install_into() {
 
 @test "the library neither prints nor exits" {
     run -0 nm --undefined-only "$BUILD/libmxfp4q.a"
-    ! grep -E ' U (printf|puts|fprintf|fwrite|perror|exit|_exit|abort|malloc|calloc|realloc)$' <<<"$output"
+    run ! grep -E ' U (printf|puts|fprintf|fwrite|perror|exit|_exit|abort|malloc|calloc|realloc)$' <<<"$output"
 }
 
 @test "uninstall removes all that install put there" {
