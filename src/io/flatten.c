@@ -24,7 +24,7 @@
 
 bool mxq_measure_tensor(struct mxq_tensor *tensor, const char *name, struct mxq_fault *fault)
 {
-    uint64_t nbytes = mxq_dtype_nbytes(tensor->dtype);
+    uint64_t nbytes = tensor->elem_nbytes;
     bool is_empty = false;
     unsigned nlong = 0; /* axes along which there is something to reorder */
 
@@ -40,7 +40,7 @@ bool mxq_measure_tensor(struct mxq_tensor *tensor, const char *name, struct mxq_
         nlong += size > 1;
     }
     tensor->nbytes = is_empty ? 0 : nbytes;
-    tensor->nelems = tensor->nbytes / mxq_dtype_nbytes(tensor->dtype);
+    tensor->nelems = tensor->nbytes / tensor->elem_nbytes;
     if (is_empty || nlong < 2)
         tensor->fortran_order = false;
     return true;
@@ -92,7 +92,7 @@ static void swap_elements(void *elements, uint64_t nelems, size_t elem_nbytes)
 static bool pread_rectangle(const struct mxq_source *source, uint64_t cols, const struct mxq_panel *panel,
                             void *elements, struct mxq_fault *fault)
 {
-    uint64_t elem_nbytes = mxq_dtype_nbytes(source->tensor.dtype);
+    uint64_t elem_nbytes = source->tensor.elem_nbytes;
     uint64_t run_nbytes = panel->cols * elem_nbytes;
     uint64_t nruns = panel->rows;
     uint64_t offset = source->data_offset + (panel->row0 * cols + panel->col0) * elem_nbytes;
@@ -114,7 +114,7 @@ static bool pread_rectangle(const struct mxq_source *source, uint64_t cols, cons
 static bool read_stream_rows(struct mxq_source *source, uint64_t cols, const struct mxq_panel *panel, void *elements,
                              struct mxq_fault *fault)
 {
-    uint64_t elem_nbytes = mxq_dtype_nbytes(source->tensor.dtype);
+    uint64_t elem_nbytes = source->tensor.elem_nbytes;
     uint64_t at = source->tensor.nbytes - source->stream_left;
 
     if (source->tensor.fortran_order || panel->cols != cols || panel->row0 * cols * elem_nbytes != at) {
@@ -176,6 +176,14 @@ static void list_numbers(uint64_t *numbers, uint64_t count, const uint64_t *shap
 }
 
 /* Elements at[row[i] + col[j]] to tile[i][j]. */
+static void gather_8(uint8_t tile[TILE_ROWS][TILE_COLS], const uint8_t *at, const uint64_t *row, uint64_t rows,
+                     const uint64_t *col, uint64_t cols)
+{
+    for (uint64_t j = 0; j < cols; j++)
+        for (uint64_t i = 0; i < rows; i++)
+            tile[i][j] = at[row[i] + col[j]];
+}
+
 static void gather_16(uint16_t tile[TILE_ROWS][TILE_COLS], const uint16_t *at, const uint64_t *row, uint64_t rows,
                       const uint64_t *col, uint64_t cols)
 {
@@ -197,12 +205,15 @@ static void gather_tile(const struct mxq_source *source, const uint64_t *row, ui
                         uint64_t cols, uint8_t *out, uint64_t out_pitch)
 {
     union {
+        uint8_t byte[TILE_ROWS][TILE_COLS];
         uint16_t half[TILE_ROWS][TILE_COLS];
         uint32_t word[TILE_ROWS][TILE_COLS];
     } tile;
-    size_t elem_nbytes = mxq_dtype_nbytes(source->tensor.dtype);
+    size_t elem_nbytes = source->tensor.elem_nbytes;
 
-    if (elem_nbytes == 2)
+    if (elem_nbytes == 1)
+        gather_8(tile.byte, source->map, row, rows, col, cols);
+    else if (elem_nbytes == 2)
         gather_16(tile.half, source->map, row, rows, col, cols);
     else
         gather_32(tile.word, source->map, row, rows, col, cols);
@@ -225,7 +236,7 @@ static void gather_rectangle(const struct mxq_source *source, uint64_t cols, con
                              uint8_t *elements)
 {
     const struct mxq_tensor *tensor = &source->tensor;
-    size_t elem_nbytes = mxq_dtype_nbytes(tensor->dtype);
+    size_t elem_nbytes = tensor->elem_nbytes;
     unsigned axis = find_axis(tensor, cols);
     uint64_t rows = tensor->nelems / cols;
     uint64_t row[TILE_ROWS];
@@ -265,7 +276,7 @@ bool mxq_read_panel(struct mxq_source *source, uint64_t cols, const struct mxq_p
                     uint32_t *crc, struct mxq_fault *fault)
 {
     const struct mxq_tensor *tensor = &source->tensor;
-    size_t elem_nbytes = mxq_dtype_nbytes(tensor->dtype);
+    size_t elem_nbytes = tensor->elem_nbytes;
     uint64_t nelems = panel->rows * panel->cols;
 
     if (!panel_fits(source, cols, panel) || (source->is_seekable && tensor->fortran_order && source->map == NULL)) {

@@ -65,8 +65,8 @@ static json_t *pack_input(const struct mxq_manifest *m)
     return json_pack("{s:o, s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:o}", "file", pack_name(m->input_file), "member",
                      pack_name(m->tensor.name), "format", m->input_format, "dtype", mxq_dtype_name(m->tensor.dtype),
                      "shape", pack_shape(m->tensor.shape, m->tensor.rank), "order", m->tensor.fortran_order ? "F" : "C",
-                     "byte_order", m->tensor.swap_bytes ? "swapped" : "native", "nbytes", pack_u64(m->tensor.nbytes),
-                     "crc32", pack_crc(m->input_crc));
+                     "byte_order", mxq_tensor_byte_order(&m->tensor), "nbytes", pack_u64(m->tensor.nbytes), "crc32",
+                     pack_crc(m->input_crc));
 }
 
 static json_t *pack_signs(const struct mxq_recipe *recipe)
@@ -291,9 +291,11 @@ static void read_input(struct reader *reader, const json_t *input, struct mxq_ma
     order = get_string(reader, input, "order");
     m->tensor.fortran_order = order != NULL && strcmp(order, "F") == 0;
     order = get_string(reader, input, "byte_order");
-    m->tensor.swap_bytes = order != NULL && strcmp(order, "swapped") == 0;
+    m->tensor.swap_bytes =
+        order != NULL && strcmp(order, __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? "little" : "big") == 0;
     m->tensor.nbytes = get_u64(reader, input, "nbytes", INT64_MAX);
-    m->tensor.nelems = m->tensor.nbytes / mxq_dtype_nbytes(m->tensor.dtype);
+    m->tensor.elem_nbytes = (unsigned)mxq_dtype_nbytes(m->tensor.dtype);
+    m->tensor.nelems = m->tensor.nbytes / m->tensor.elem_nbytes;
     m->input_crc = get_hex(reader, input, "crc32");
 }
 

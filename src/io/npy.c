@@ -45,6 +45,11 @@ static const struct descr {
 
 #define NUM_DESCRS (sizeof(descrs) / sizeof(descrs[0]))
 
+/* The same for bytes: what NumPy, PyTorch and ml_dtypes make of codes and scales. */
+static const char *const byte_descrs[] = {"|u1", "|i1", "|V1", "<V1", "<u1", "<i1"};
+
+#define NUM_BYTE_DESCRS (sizeof(byte_descrs) / sizeof(byte_descrs[0]))
+
 /* A place in the header, what has been read so far, and where faults go. */
 struct parser {
     const char *text;
@@ -280,14 +285,14 @@ static bool parse_header(struct parser *parser)
 
 /* ---------------------------------------------------------------------------------------------- meaning */
 
-static bool refuse_descr(const struct parser *parser)
+static bool refuse_descr(const struct parser *parser, bool bytes)
 {
     char excerpt[EXCERPT_NBYTES + 4];
     char list[NUM_DESCRS * 16] = "";
 
-    for (size_t i = 0; i < NUM_DESCRS; i++) {
+    for (size_t i = 0; i < (bytes ? NUM_BYTE_DESCRS : NUM_DESCRS); i++) {
         strcat(list, " ");
-        strcat(list, descrs[i].text);
+        strcat(list, bytes ? byte_descrs[i] : descrs[i].text);
     }
     mxq_set_fault(parser->fault, parser->name, 0, "cannot read elements of type '%s' (accepted are%s)",
                   make_excerpt(excerpt, parser->descr, parser->descr_nbytes), list);
@@ -318,6 +323,20 @@ static bool choose_dtype(const struct parser *parser, const struct descr *descr,
     return false;
 }
 
+static bool descr_is(const struct parser *parser, const char *text)
+{
+    return strlen(text) == parser->descr_nbytes && memcmp(text, parser->descr, parser->descr_nbytes) == 0;
+}
+
+static bool interpret_byte_descr(const struct parser *parser, struct mxq_tensor *tensor)
+{
+    tensor->elem_nbytes = 1;
+    for (size_t i = 0; i < NUM_BYTE_DESCRS; i++)
+        if (descr_is(parser, byte_descrs[i]))
+            return true;
+    return refuse_descr(parser, true);
+}
+
 static bool interpret_descr(const struct parser *parser, const struct mxq_source_options *options,
                             struct mxq_tensor *tensor)
 {
@@ -326,13 +345,15 @@ static bool interpret_descr(const struct parser *parser, const struct mxq_source
     for (size_t i = 0; i < NUM_DESCRS; i++) {
         const struct descr *descr = &descrs[i];
 
-        if (strlen(descr->text) == parser->descr_nbytes &&
-            memcmp(descr->text, parser->descr, parser->descr_nbytes) == 0) {
-            tensor->swap_bytes = descr->order != NATIVE && descr->order != native;
-            return choose_dtype(parser, descr, options, &tensor->dtype);
-        }
+        if (!descr_is(parser, descr->text))
+            continue;
+        tensor->swap_bytes = descr->order != NATIVE && descr->order != native;
+        if (!choose_dtype(parser, descr, options, &tensor->dtype))
+            return false;
+        tensor->elem_nbytes = (unsigned)mxq_dtype_nbytes(tensor->dtype);
+        return true;
     }
-    return refuse_descr(parser);
+    return refuse_descr(parser, false);
 }
 
 /* ---------------------------------------------------------------------------------------------- the file */
@@ -390,7 +411,8 @@ bool mxq_read_npy_header(struct mxq_stream *stream, const struct mxq_source_opti
     parser.nbytes = nbytes;
 
     memset(tensor, 0, sizeof(*tensor));
-    if (!parse_header(&parser) || !interpret_descr(&parser, options, tensor))
+    if (!parse_header(&parser) ||
+        !(options->bytes ? interpret_byte_descr(&parser, tensor) : interpret_descr(&parser, options, tensor)))
         return false;
     tensor->fortran_order = parser.fortran_order;
     tensor->rank = parser.rank;

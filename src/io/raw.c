@@ -13,7 +13,7 @@ static bool describe_tensor(struct mxq_source *source, struct mxq_fault *fault)
     const struct mxq_source_options *options = &source->options;
     struct mxq_tensor *tensor = &source->tensor;
 
-    if (!options->has_dtype) {
+    if (!options->has_dtype && !options->bytes) {
         mxq_set_fault(fault, source->name, 0, "a raw file needs a dtype (--dtype bf16, f16 or f32)");
         return false;
     }
@@ -23,6 +23,7 @@ static bool describe_tensor(struct mxq_source *source, struct mxq_fault *fault)
     }
     memset(tensor, 0, sizeof(*tensor));
     tensor->dtype = options->dtype;
+    tensor->elem_nbytes = options->bytes ? 1 : (unsigned)mxq_dtype_nbytes(options->dtype);
     tensor->rank = options->rank;
     memcpy(tensor->shape, options->shape, sizeof(tensor->shape));
     tensor->swap_bytes = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;

@@ -28,7 +28,8 @@ struct mxq_tensor {
      * slashes, "..", control characters.
      */
     const char *name;
-    enum mxq_dtype dtype;
+    enum mxq_dtype dtype; /* means nothing when the source was opened for bytes */
+    unsigned elem_nbytes;
     unsigned rank;
     uint64_t shape[MXQ_MAX_RANK];
     bool fortran_order; /* never set where both orders are the same */
@@ -37,7 +38,14 @@ struct mxq_tensor {
     uint64_t nbytes;
 };
 
+/* "little" or "big": how the file stores the tensor, whatever this machine is. */
+static inline const char *mxq_tensor_byte_order(const struct mxq_tensor *tensor)
+{
+    return (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) != tensor->swap_bytes ? "big" : "little";
+}
+
 struct mxq_source_options {
+    bool bytes;     /* tensors are of bytes, as results are, and not of numbers; dtype is not looked at */
     bool raw;       /* the file has no header: dtype, rank and shape describe it */
     bool has_dtype; /* dtype is given: needed for raw, and for .npy with 16-bit integers */
     enum mxq_dtype dtype;
