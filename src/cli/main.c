@@ -5,8 +5,10 @@
 #include "cli/signals.h"
 #include "kernels/mxq.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct mxq_command *const commands[] = {
     &mxq_cmd_quantize,
@@ -18,8 +20,9 @@ static const struct mxq_command *const commands[] = {
 
 static int print_program_help(void)
 {
-    printf("usage: mxfp4q COMMAND [OPTION]... [ARGUMENT]...\n\n"
-           "Quantizes BF16, FP16 and FP32 matrices to MXFP4, byte for byte as its peers do.\n\ncommands:\n");
+    printf(
+        "usage: mxfp4q COMMAND [OPTION]... [ARGUMENT]...\n\n"
+        "Quantizes BF16, FP16 and FP32 matrices to MXFP4, rowwise and columnwise, in AITER's layouts.\n\ncommands:\n");
     for (size_t i = 0; i < NCOMMANDS; i++)
         printf("  %-12s%s\n", commands[i]->name, commands[i]->summary);
     printf("\n  --help      this text; after a command, its own\n  --version   the version\n\n"
@@ -61,10 +64,24 @@ static int run(int argc, char *argv[])
     return command->run(argc - 1, argv + 1);
 }
 
+/*
+ * A standard descriptor that is closed would be given to the first file that is opened, and messages would be written into
+ * that file. So each is taken, in a way in which using it fails as before.
+ */
+static bool occupy_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char *argv[])
 {
     int status;
 
+    if (!occupy_standard_descriptors())
+        return MXQ_EXIT_TROUBLE;
     mxq_install_signal_handlers();
     status = run(argc, argv);
     return mxq_close_stdout() ? status : MXQ_EXIT_TROUBLE;
