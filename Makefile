@@ -48,12 +48,12 @@ COVERAGE_FLAGS := $(if $(COVERAGE),--coverage -O0)
 
 ALL_CFLAGS = $(BASE_CPPFLAGS) $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS) $(SANITIZE_FLAGS) $(COVERAGE_FLAGS)
 ALL_LDFLAGS = -pthread $(LDFLAGS) $(SANITIZE_FLAGS) $(COVERAGE_FLAGS)
-LIBS := -lzip -lz -ljansson -lm
+LIBS := -lzip -lz -lpng -ljansson -lm
 
 KERNEL_SRC := $(sort $(wildcard src/kernels/*.c))
 IO_SRC := $(sort $(wildcard src/io/*.c))
 CLI_SRC := $(sort $(wildcard src/cli/*.c))
-UNIT_SRC := tests/unit/check_kernels.c tests/unit/check_io.c tests/unit/check_outfile.c
+UNIT_SRC := tests/unit/check_kernels.c tests/unit/check_io.c tests/unit/check_outfile.c tests/unit/check_heatmap.c tests/unit/check_stored.c
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -82,6 +82,10 @@ $(BUILD)/.config: FORCE
 FORCE:
 
 $(BUILD)/obj/src/kernels/%.o: EXTRA := -fPIC
+# A variant may use what its own file says, and no other file may. -O3 unrolls what is written as loops over registers.
+ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
+$(BUILD)/obj/src/kernels/avx2.o: EXTRA := -fPIC -mavx2 -mf16c $(if $(COVERAGE)$(SANITIZE),,-O3)
+endif
 $(BUILD)/obj/tests/%.o: EXTRA := -Itests
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.config
@@ -105,10 +109,11 @@ $(BUILD)/mxfp4q: $(call obj,$(CLI_SRC)) $(IO_LIB) $(STATIC)
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
+$(BUILD)/tests/check_heatmap: $(call obj,src/cli/heatmap.c)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(IO_LIB) $(STATIC)
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@
 
 # Loaded into programs under test, so it is built without sanitizers.
 $(BUILD)/tests/fail_calls.so: tests/unit/fail_calls.c
@@ -124,8 +129,8 @@ check: tests ## run all tests
 	$(Q)sh scripts/run-tests.sh $(BUILD)
 
 .PHONY: bench
-bench: $(BUILD)/tests/check_kernels ## measure the kernels against the memory's copy rate
-	$(Q)$(BUILD)/tests/check_kernels --bench
+bench: $(BUILD)/mxfp4q $(BUILD)/tests/check_kernels ## measure kernels against memcpy, and commands against cmp and cp
+	$(Q)sh scripts/bench.sh $(BUILD)
 
 # -------------------------------------------------------------------------------------------------- install
 

@@ -12,6 +12,7 @@
 /* Slowest first: the last that runs here is chosen. */
 static const struct mxq_kernel *const kernels[] = {
     &mxq_kernel_scalar,
+    &mxq_kernel_avx2,
 };
 
 #define NKERNELS (sizeof(kernels) / sizeof(kernels[0]))
@@ -120,4 +121,12 @@ const char *mxq_get_cpu_feature(size_t index, bool *present)
         return NULL;
     *present = has_feature(&features[index]);
     return features[index].name;
+}
+
+bool mxq_cpu_has(const char *feature)
+{
+    for (size_t i = 0; i < NFEATURES; i++)
+        if (strcmp(features[i].name, feature) == 0)
+            return has_feature(&features[i]);
+    return false;
 }

@@ -2,7 +2,7 @@
 #include "kernels/mxq_block.h"
 #include "kernels/mxq_internal.h"
 
-static void add_value(struct mxq_distortion *sums, double x, double y, bool saturated)
+void mxq_add_value(struct mxq_distortion *sums, double x, double y, bool saturated)
 {
     const double difference = x > y ? x - y : y - x;
 
@@ -14,6 +14,18 @@ static void add_value(struct mxq_distortion *sums, double x, double y, bool satu
     sums->product += x * y;
     if (!(difference <= sums->largest))
         sums->largest = difference;
+}
+
+void mxq_add_distortion(struct mxq_distortion *sum, const struct mxq_distortion *part)
+{
+    sum->nelems += part->nelems;
+    sum->nsaturated += part->nsaturated;
+    sum->signal += part->signal;
+    sum->noise += part->noise;
+    sum->decoded += part->decoded;
+    sum->product += part->product;
+    if (!(part->largest <= sum->largest))
+        sum->largest = part->largest;
 }
 
 static void measure_block(const struct mxq_task *task, enum mxq_direction direction, uint64_t row, uint64_t block,
@@ -36,7 +48,7 @@ static void measure_block(const struct mxq_task *task, enum mxq_direction direct
     for (unsigned i = 0; i < nvalid; i++) {
         const double value = (double)mxq_f32_value(x[i]);
         const uint8_t code = i % 2 == 0 ? unit[i / 2] & 15 : unit[i / 2] >> 4;
-        add_value(sums, value, scale * (double)mxq_decode_code(code), value > 6.0 * scale || value < -6.0 * scale);
+        mxq_add_value(sums, value, scale * (double)mxq_decode_code(code), value > 6.0 * scale || value < -6.0 * scale);
     }
 }
 
@@ -56,4 +68,33 @@ enum mxq_status mxq_measure_panel(const struct mxq_plan *plan, const struct mxq_
              block++)
             measure_block(&task, direction, row, block, sums);
     return MXQ_OK;
+}
+
+enum mxq_status mxq_count_panel(const struct mxq_plan *plan, const struct mxq_panel *panel,
+                                const struct mxq_origin in[MXQ_NUM_BUFFERS], enum mxq_direction direction,
+                                struct mxq_histogram *histogram)
+{
+    struct mxq_reading reading;
+    const enum mxq_status status = mxq_prepare_reading(plan, panel, in, direction, &reading);
+    uint8_t codes[MXQ_BLOCK_NELEMS];
+
+    if (status != MXQ_OK)
+        return status;
+    for (uint64_t row = 0; row < reading.logical.rows; row++) {
+        for (uint64_t block = 0; block < mxq_count_blocks(reading.logical.cols); block++) {
+            mxq_read_codes(&reading, row, block, codes);
+            for (unsigned i = 0; i < mxq_count_valid(&reading, block); i++)
+                histogram->codes[codes[i]]++;
+            histogram->scales[mxq_read_scale(&reading, row, block)]++;
+        }
+    }
+    return MXQ_OK;
+}
+
+void mxq_add_histogram(struct mxq_histogram *sum, const struct mxq_histogram *part)
+{
+    for (unsigned i = 0; i < 16; i++)
+        sum->codes[i] += part->codes[i];
+    for (unsigned i = 0; i < 256; i++)
+        sum->scales[i] += part->scales[i];
 }

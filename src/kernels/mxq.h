@@ -285,6 +285,12 @@ struct mxq_destination {
     uint64_t pitch_nbytes;
 };
 
+/* The same for a share that is read. */
+struct mxq_origin {
+    const uint8_t *bytes;
+    uint64_t pitch_nbytes;
+};
+
 /*
  * Quantizes one panel. matrix is the panel alone (panel->rows x panel->cols; its row_stride may be the whole matrix's).
  * out[b] is where the share of buffer b goes: to gather it, a buffer of nruns * run_nbytes bytes with pitch run_nbytes;
@@ -316,6 +322,62 @@ struct mxq_distortion {
 enum mxq_status mxq_measure_panel(const struct mxq_plan *plan, const struct mxq_panel *panel,
                                   const struct mxq_matrix *matrix, const struct mxq_destination out[MXQ_NUM_BUFFERS],
                                   enum mxq_direction direction, struct mxq_distortion *sums);
+
+/* Adds the sums of a part, such as a panel, to those of the whole. */
+void mxq_add_distortion(struct mxq_distortion *sum, const struct mxq_distortion *part);
+
+/* How often each code and each scale byte occurs in one direction. Padding, and codes past the end of a row, do not count. */
+struct mxq_histogram {
+    uint64_t codes[16];
+    uint64_t scales[256];
+};
+
+/*
+ * Counts what mxq_quantize_panel() made of a panel and adds it to *histogram; start with a zeroed struct. Of in, only the
+ * two buffers of the direction are looked at. MXQ_ERR_ARGUMENT: the plan does not have the direction, or as there.
+ */
+enum mxq_status mxq_count_panel(const struct mxq_plan *plan, const struct mxq_panel *panel,
+                                const struct mxq_origin in[MXQ_NUM_BUFFERS], enum mxq_direction direction,
+                                struct mxq_histogram *histogram);
+
+/* Adds what was counted apart. */
+void mxq_add_histogram(struct mxq_histogram *sum, const struct mxq_histogram *part);
+
+/* ---------------------------------------------------------------------------------------------------- dequantize */
+
+/*
+ * Decodes the share of one panel in one direction. Value (r, c) of the panel of the input matrix, whichever the direction
+ * is, goes to values[r * row_stride + c]; row_stride is at least panel->cols. Of in, only the two buffers of the direction
+ * are looked at.
+ *
+ * Every value is exact, but for those of 2^128 and more, which are infinite. Under scale byte 255 all are NaN (0x7fc00000).
+ * Code 8 is -0. With inverse_hadamard, what the recipe's transform and signs did is undone: exactly, because the sums are
+ * formed of the codes, before the scale; values that need codes which a linear row has no room for are NaN.
+ * MXQ_ERR_ARGUMENT: as mxq_count_panel(), or inverse_hadamard although the recipe has no transform.
+ */
+enum mxq_status mxq_dequantize_panel(const struct mxq_plan *plan, const struct mxq_panel *panel,
+                                     const struct mxq_origin in[MXQ_NUM_BUFFERS], enum mxq_direction direction,
+                                     bool inverse_hadamard, float *values, uint64_t row_stride);
+
+/* ---------------------------------------------------------------------------------------------------- units */
+
+/*
+ * The units of one panel in one buffer without any layout: those of a logical row follow each other, and row follows row,
+ * without gaps and without padding. A unit is MXQ_UNIT_NBYTES bytes of codes, or one scale byte; of a row there are
+ * mxq_count_units(). Buffers change their layout by being loaded by one plan and stored by another of the same matrix.
+ */
+uint64_t mxq_count_units(const struct mxq_panel *panel, enum mxq_buffer buffer);
+
+/* in: the share of the buffer. What a linear row has no room for, in the last unit of a row, becomes 0. */
+enum mxq_status mxq_load_units(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
+                               const struct mxq_origin *in, uint8_t *units);
+
+/*
+ * Writes every byte of the share, padding too, and none beyond. *nlost is increased by the bytes that are not 0 and that
+ * a linear row has no room for.
+ */
+enum mxq_status mxq_store_units(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
+                                const uint8_t *units, const struct mxq_destination *out, uint64_t *nlost);
 
 /* ---------------------------------------------------------------------------------------------------- names */
 

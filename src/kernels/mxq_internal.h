@@ -35,14 +35,53 @@ struct mxq_kernel {
     bool (*quantize_panel)(const struct mxq_task *task);
 };
 
+/* avx2.c */
+extern const struct mxq_kernel mxq_kernel_avx2;
+
+/* dispatch.c: whether the CPU has a feature of mxq_get_cpu_feature(), and the system supports it */
+bool mxq_cpu_has(const char *feature);
+
 /* scalar.c */
 extern const struct mxq_kernel mxq_kernel_scalar;
+
+/* The blocks that the tile of 32 x 32 at (row0, col0) has in one direction; whether one has an infinity or a NaN. */
+bool mxq_quantize_tile(const struct mxq_task *task, enum mxq_direction direction, uint64_t row0, uint64_t col0);
 void mxq_load_block(const struct mxq_matrix *matrix, uint64_t row, uint64_t col, enum mxq_direction direction,
                     unsigned nvalid, uint32_t x[MXQ_BLOCK_NELEMS]);
+
+/* measure.c: adds one pair of values */
+void mxq_add_value(struct mxq_distortion *sums, double x, double y, bool saturated);
 
 /* plan.c: the checks that mxq_quantize_panel() and mxq_measure_panel() have in common, and the task they describe */
 enum mxq_status mxq_prepare_task(const struct mxq_plan *plan, const struct mxq_panel *panel,
                                  const struct mxq_matrix *matrix, const struct mxq_destination out[MXQ_NUM_BUFFERS],
                                  struct mxq_task *task);
+
+/* units.c: one direction of a panel that is read */
+struct mxq_reading {
+    enum mxq_direction direction;
+    struct mxq_panel logical; /* as the direction sees it */
+    struct mxq_origin data;
+    struct mxq_origin scale;
+    enum mxq_layout data_layout;
+    enum mxq_layout scale_layout;
+};
+
+/* MXQ_ERR_ARGUMENT: the plan does not have the direction, or a share has no bytes or too small a pitch. */
+enum mxq_status mxq_prepare_reading(const struct mxq_plan *plan, const struct mxq_panel *panel,
+                                    const struct mxq_origin in[MXQ_NUM_BUFFERS], enum mxq_direction direction,
+                                    struct mxq_reading *reading);
+
+/* The codes of a block, one a byte; what a linear row has no room for becomes 0. Returns how many are stored. */
+unsigned mxq_read_codes(const struct mxq_reading *reading, uint64_t row, uint64_t block,
+                        uint8_t codes[MXQ_BLOCK_NELEMS]);
+uint8_t mxq_read_scale(const struct mxq_reading *reading, uint64_t row, uint64_t block);
+
+/* Values of the block that are in the matrix: 32, but for the last block of a row. */
+unsigned mxq_count_valid(const struct mxq_reading *reading, uint64_t block);
+
+/* quantize.c: fills the padding of one buffer's share; what is valid beside it may be overwritten. */
+void mxq_write_padding(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
+                       const struct mxq_destination *out);
 
 #endif /* MXQ_INTERNAL_H */

@@ -20,20 +20,19 @@ static void pad_scale(const struct mxq_share *share, const struct mxq_panel *log
         memset(destination->bytes + run * destination->pitch_nbytes, pad_fill, share->run_nbytes);
 }
 
-static void write_padding(const struct mxq_plan *plan, const struct mxq_panel *panel,
-                          const struct mxq_destination out[MXQ_NUM_BUFFERS])
+void mxq_write_padding(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
+                       const struct mxq_destination *out)
 {
-    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++) {
-        const struct mxq_panel logical = mxq_orient_panel(panel, mxq_direction_of(b));
-        struct mxq_share share;
-        if (plan->options.layout[b] != MXQ_AITER || mxq_locate_share(plan, panel, b, &share) != MXQ_OK ||
-            share.nruns == 0)
-            continue;
-        if (mxq_is_scale(b))
-            pad_scale(&share, &logical, plan->options.pad_fill, &out[b]);
-        else
-            pad_data(&share, logical.rows, &out[b]);
-    }
+    const struct mxq_panel logical = mxq_orient_panel(panel, mxq_direction_of(buffer));
+    struct mxq_share share;
+
+    if (plan->options.layout[buffer] != MXQ_AITER || mxq_locate_share(plan, panel, buffer, &share) != MXQ_OK ||
+        share.nruns == 0)
+        return;
+    if (mxq_is_scale(buffer))
+        pad_scale(&share, &logical, plan->options.pad_fill, out);
+    else
+        pad_data(&share, logical.rows, out);
 }
 
 enum mxq_status mxq_quantize_panel(const struct mxq_plan *plan, const struct mxq_kernel *kernel,
@@ -49,7 +48,8 @@ enum mxq_status mxq_quantize_panel(const struct mxq_plan *plan, const struct mxq
     if (status != MXQ_OK)
         return status;
     if (panel->rows != 0 && panel->cols != 0) {
-        write_padding(plan, panel, out);
+        for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+            mxq_write_padding(plan, panel, b, &out[b]);
         found = kernel->quantize_panel(&task);
     }
     if (nonfinite != NULL)

@@ -61,6 +61,25 @@ static bool quantize_one(const struct mxq_task *task, enum mxq_direction directi
     return nonfinite;
 }
 
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What of the blocks of a tile is inside the panel, in one direction: 32 logical rows of one block at most. */
+bool mxq_quantize_tile(const struct mxq_task *task, enum mxq_direction direction, uint64_t row0, uint64_t col0)
+{
+    const bool rowwise = direction == MXQ_ROWWISE;
+    const uint64_t first = rowwise ? row0 : col0;
+    const uint64_t end = smaller(first + MXQ_BLOCK_NELEMS, rowwise ? task->matrix->rows : task->matrix->cols);
+    const uint64_t block = (rowwise ? col0 : row0) / MXQ_BLOCK_NELEMS;
+    bool nonfinite = false;
+
+    for (uint64_t row = first; row < end; row++)
+        nonfinite |= quantize_one(task, direction, row, block);
+    return nonfinite;
+}
+
 static bool quantize_panel(const struct mxq_task *task)
 {
     bool nonfinite = false;
