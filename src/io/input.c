@@ -85,16 +85,23 @@ static bool inspect_input(struct mxq_input *input, const char *name, struct mxq_
     return true;
 }
 
-bool mxq_open_input(struct mxq_input *input, const char *path, const char *name, struct mxq_fault *fault)
+static int open_descriptor(const struct mxq_input *input, const char *path, int fd)
+{
+    if (fd >= 0)
+        return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return input->is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+}
+
+bool mxq_open_input(struct mxq_input *input, const char *path, int fd, const char *name, struct mxq_fault *fault)
 {
     memset(input, 0, sizeof(*input));
-    input->is_stdin = strcmp(path, "-") == 0;
+    input->is_stdin = fd < 0 && strcmp(path, "-") == 0;
     input->stream.name = name;
     input->stream.read = read_input;
     input->stream.state = input;
 
     do
-        input->fd = input->is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        input->fd = open_descriptor(input, path, fd);
     while (input->fd < 0 && errno == EINTR);
     if (input->fd < 0) {
         mxq_set_fault(fault, name, errno, "cannot open");

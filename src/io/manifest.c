@@ -1,6 +1,8 @@
 /* manifest.c - OUT.json, written and read through jansson */
 #include "io/manifest.h"
 
+#include "io/json_memory.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -9,6 +11,9 @@
 #include <string.h>
 
 #define KIND "mxfp4q manifest"
+
+/* What follows a layout's name when the even element of each byte is in the high nibble. */
+#define HIGH_FIRST "-high"
 
 /* ---------------------------------------------------------------------------------------------- writing */
 
@@ -44,13 +49,23 @@ static json_t *pack_name(const char *name)
     return string;
 }
 
+/* What is half built for want of memory becomes NULL, with which all that would hold it fails. */
+static json_t *keep_if(bool good, json_t *value)
+{
+    if (good)
+        return value;
+    json_decref(value);
+    return NULL;
+}
+
 static json_t *pack_shape(const uint64_t *shape, unsigned rank)
 {
     json_t *array = json_array();
+    bool good = true;
 
     for (unsigned i = 0; i < rank; i++)
-        json_array_append_new(array, pack_u64(shape[i]));
-    return array;
+        good &= json_array_append_new(array, pack_u64(shape[i])) == 0;
+    return keep_if(good, array);
 }
 
 static json_t *pack_pair(uint64_t rows, uint64_t cols)
@@ -83,18 +98,19 @@ static json_t *pack_overrides(const struct mxq_manifest *m)
     const struct mxq_profile *profile = mxq_find_profile(m->profile);
     const struct mxq_recipe *r = &m->recipe;
     json_t *array = json_array();
+    bool good = true;
 
     if (profile == NULL)
         return array;
     if (r->scale != profile->recipe.scale)
-        json_array_append_new(array, json_string("scale"));
+        good &= json_array_append_new(array, json_string("scale")) == 0;
     if (r->ties != profile->recipe.ties)
-        json_array_append_new(array, json_string("ties"));
+        good &= json_array_append_new(array, json_string("ties")) == 0;
     if (r->sign != profile->recipe.sign)
-        json_array_append_new(array, json_string("sign"));
+        good &= json_array_append_new(array, json_string("sign")) == 0;
     if (r->zero_byte != profile->recipe.zero_byte)
-        json_array_append_new(array, json_string("zero_byte"));
-    return array;
+        good &= json_array_append_new(array, json_string("zero_byte")) == 0;
+    return keep_if(good, array);
 }
 
 static json_t *pack_recipe(const struct mxq_manifest *m)
@@ -110,10 +126,22 @@ static json_t *pack_recipe(const struct mxq_manifest *m)
                      "nan_code", r->nan_code, "nan_keeps_sign", r->nan_keeps_sign);
 }
 
+/*
+ * Of data with the high nibble first, the word for the layout says so: whoever does not know this order must not take
+ * the buffer for something else, and a reader ignores keys that it does not know, but refuses such words.
+ */
+const char *mxq_manifest_layout(const struct mxq_manifest_buffer *b)
+{
+    static const char *const high_first[MXQ_NUM_LAYOUTS] = {
+        [MXQ_LINEAR] = "linear" HIGH_FIRST, [MXQ_AITER] = "aiter" HIGH_FIRST};
+
+    return b->high_first ? high_first[b->layout] : mxq_layout_name(b->layout);
+}
+
 static json_t *pack_buffer(const struct mxq_manifest_buffer *b)
 {
     return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "file", pack_name(b->file), "member",
-                     pack_name(b->member), "dtype", "uint8", "layout", mxq_layout_name(b->layout), "shape",
+                     pack_name(b->member), "dtype", "uint8", "layout", mxq_manifest_layout(b), "shape",
                      pack_pair(b->extent.rows, b->extent.cols), "valid",
                      pack_pair(b->extent.valid_rows, b->extent.valid_cols), "nbytes", pack_u64(b->extent.nbytes),
                      "crc32", pack_crc(b->crc));
@@ -122,11 +150,12 @@ static json_t *pack_buffer(const struct mxq_manifest_buffer *b)
 static json_t *pack_buffers(const struct mxq_manifest *m)
 {
     json_t *buffers = json_object();
+    bool good = true;
 
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         if (m->buffer[b].present)
-            json_object_set_new(buffers, mxq_buffer_name(b), pack_buffer(&m->buffer[b]));
-    return buffers;
+            good &= json_object_set_new(buffers, mxq_buffer_name(b), pack_buffer(&m->buffer[b])) == 0;
+    return keep_if(good, buffers);
 }
 
 static json_t *pack_manifest(const struct mxq_manifest *m)
@@ -147,8 +176,10 @@ char *mxq_format_manifest(const struct mxq_manifest *manifest)
     size_t nbytes;
 
     json_decref(root);
-    if (text == NULL)
+    if (text == NULL || mxq_json_memory_failed()) {
+        free(text);
         return NULL;
+    }
     nbytes = strlen(text);
     line = realloc(text, nbytes + 2);
     if (line == NULL) {
@@ -239,7 +270,6 @@ NAME_FUNC(mxq_ties_name, mxq_ties)
 NAME_FUNC(mxq_sign_name, mxq_sign)
 NAME_FUNC(mxq_underflow_name, mxq_underflow)
 NAME_FUNC(mxq_sixth_name, mxq_sixth)
-NAME_FUNC(mxq_layout_name, mxq_layout)
 NAME_FUNC(mxq_format_name, mxq_format)
 
 static unsigned get_word(struct reader *reader, const json_t *object, const char *key, name_func name)
@@ -320,12 +350,27 @@ static void read_recipe(struct reader *reader, const json_t *recipe, struct mxq_
     r->nan_keeps_sign = get_bool(reader, recipe, "nan_keeps_sign");
 }
 
-static void read_buffer(struct reader *reader, const json_t *object, struct mxq_manifest_buffer *buffer)
+static void read_layout(struct reader *reader, const json_t *object, bool scale, struct mxq_manifest_buffer *buffer)
+{
+    const char *text = get_string(reader, object, "layout");
+
+    for (unsigned i = 0; text != NULL && i < MXQ_NUM_LAYOUTS; i++) {
+        buffer->layout = i;
+        for (unsigned high = 0; high <= (scale ? 0 : 1); high++) {
+            buffer->high_first = high != 0;
+            if (strcmp(text, mxq_manifest_layout(buffer)) == 0)
+                return;
+        }
+    }
+    complain(reader, "layout", "is a word that this version does not know");
+}
+
+static void read_buffer(struct reader *reader, const json_t *object, bool scale, struct mxq_manifest_buffer *buffer)
 {
     buffer->present = true;
     buffer->file = get_string_or_null(reader, object, "file");
     buffer->member = get_string_or_null(reader, object, "member");
-    buffer->layout = get_word(reader, object, "layout", mxq_layout_name_of);
+    read_layout(reader, object, scale, buffer);
     read_pair(reader, object, "shape", &buffer->extent.rows, &buffer->extent.cols);
     read_pair(reader, object, "valid", &buffer->extent.valid_rows, &buffer->extent.valid_cols);
     buffer->extent.nbytes = get_u64(reader, object, "nbytes", INT64_MAX);
@@ -336,7 +381,8 @@ static void read_buffers(struct reader *reader, const json_t *buffers, struct mx
 {
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         if (json_object_get(buffers, mxq_buffer_name(b)) != NULL)
-            read_buffer(reader, get(reader, buffers, mxq_buffer_name(b), JSON_OBJECT), &m->buffer[b]);
+            read_buffer(reader, get(reader, buffers, mxq_buffer_name(b), JSON_OBJECT),
+                        b == MXQ_ROWWISE_SCALE || b == MXQ_COLUMNWISE_SCALE, &m->buffer[b]);
 }
 
 /* What can be computed from the rest must be what it says. */
@@ -355,6 +401,22 @@ static void check_extents(struct reader *reader, const struct mxq_manifest *m)
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         if (m->buffer[b].present && memcmp(&plan.extent[b], &m->buffer[b].extent, sizeof(plan.extent[b])) != 0)
             complain(reader, mxq_buffer_name(b), "has sizes that do not follow from the matrix and the layout");
+}
+
+/* The matrix is the input's shape, split somewhere. */
+static void check_matrix(struct reader *reader, const struct mxq_manifest *m)
+{
+    uint64_t nelems = 1;
+    uint64_t rows, cols;
+    bool fits = true;
+
+    for (unsigned i = 0; i < m->tensor.rank; i++)
+        if (m->tensor.shape[i] != 0)
+            fits = fits && !__builtin_mul_overflow(nelems, m->tensor.shape[i], &nelems);
+    for (int32_t axis = 0; axis <= (int32_t)m->tensor.rank && fits; axis++)
+        if (mxq_flatten_tensor(&m->tensor, axis, &rows, &cols) && rows == m->rows && cols == m->cols)
+            return;
+    complain(reader, "matrix", "does not follow from the shape of the input");
 }
 
 static void read_root(struct reader *reader, const json_t *root, struct mxq_manifest *m)
@@ -381,6 +443,8 @@ static void read_root(struct reader *reader, const json_t *root, struct mxq_mani
     m->kernel = get_string(reader, backend, "kernel");
     if (reader->good)
         check_extents(reader, m);
+    if (reader->good)
+        check_matrix(reader, m);
 }
 
 static bool check_kind(const char *path, const json_t *root, struct mxq_fault *fault)

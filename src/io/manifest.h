@@ -19,6 +19,7 @@ struct mxq_manifest_buffer {
     const char *file;   /* relative to the manifest's folder; NULL: standard output */
     const char *member; /* in an archive, or NULL */
     enum mxq_layout layout;
+    bool high_first; /* data only: the even element is in the high nibble, as no quantizer here makes it */
     struct mxq_extent extent;
     uint32_t crc;
 };
@@ -45,6 +46,9 @@ struct mxq_manifest {
 
     void *owner; /* internal */
 };
+
+/* The word for the layout of a buffer: "linear", "aiter"; "linear-high", "aiter-high" with the high nibble first. */
+const char *mxq_manifest_layout(const struct mxq_manifest_buffer *buffer);
 
 /* The text of a manifest, to be freed; NULL when there is no memory. */
 char *mxq_format_manifest(const struct mxq_manifest *manifest);

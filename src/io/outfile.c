@@ -479,16 +479,24 @@ static bool name_all_files(struct mxq_outset *outset, struct mxq_fault *fault)
     return ok;
 }
 
-bool mxq_commit_outset(struct mxq_outset *outset, struct mxq_fault *fault)
+bool mxq_settle_outset(struct mxq_outset *outset, struct mxq_fault *fault)
 {
     struct outfile *file;
+
+    for (file = outset->files; file != NULL; file = file->next) {
+        if (file->fd >= 0 && !settle_outfile(outset, file, fault))
+            return false;
+    }
+    return true;
+}
+
+bool mxq_commit_outset(struct mxq_outset *outset, struct mxq_fault *fault)
+{
     sigset_t previous;
     bool ok;
 
-    for (file = outset->files; file != NULL; file = file->next) {
-        if (!settle_outfile(outset, file, fault))
-            return false;
-    }
+    if (!mxq_settle_outset(outset, fault))
+        return false;
     hold_signals(&previous);
     ok = name_all_files(outset, fault);
     release_signals(&previous);

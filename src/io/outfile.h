@@ -45,6 +45,12 @@ int mxq_add_outfile(struct mxq_outset *outset, const char *path, struct mxq_faul
 bool mxq_path_is_file(const char *path, uint64_t device, uint64_t inode);
 
 /*
+ * Brings the files added so far to the disk and closes them, so that an outset may have more files than a process may have
+ * open. They stay temporary.
+ */
+bool mxq_settle_outset(struct mxq_outset *outset, struct mxq_fault *fault);
+
+/*
  * Brings all files to the disk, closes them, then makes all of them appear, in the order they were added. On a fault
  * none does: files that have their names already are taken back, files replaced are restored. Signals are held back
  * from the first name on. Once, and only mxq_discard_outset() may follow.

@@ -26,7 +26,7 @@ static bool describe_tensor(struct mxq_source *source, struct mxq_fault *fault)
     tensor->elem_nbytes = options->bytes ? 1 : (unsigned)mxq_dtype_nbytes(options->dtype);
     tensor->rank = options->rank;
     memcpy(tensor->shape, options->shape, sizeof(tensor->shape));
-    tensor->swap_bytes = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+    tensor->swap_bytes = !options->bytes && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
     return mxq_measure_tensor(tensor, source->name, fault);
 }
 

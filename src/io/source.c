@@ -32,14 +32,14 @@ static const struct mxq_source_format *find_format(const struct mxq_source *sour
 /* Says why a file without a recognised format is none. */
 static void refuse_format(const struct mxq_source *source, struct mxq_fault *fault)
 {
-    const char *hint = "(give --shape and --dtype for a raw file)";
+    const char *hint = source->options.bytes ? "" : " (give --shape and --dtype for a raw file)";
 
     if (source->stream->npeeked == 0)
         mxq_set_fault(fault, source->name, 0, "empty%s", source->is_gz ? " inside the gzip" : "");
     else if (source->is_gz)
-        mxq_set_fault(fault, source->name, 0, "no .npy inside the gzip %s", hint);
+        mxq_set_fault(fault, source->name, 0, "no .npy inside the gzip%s", hint);
     else
-        mxq_set_fault(fault, source->name, 0, "neither .npy, .npz nor gzip %s", hint);
+        mxq_set_fault(fault, source->name, 0, "neither .npy, .npz nor gzip%s", hint);
 }
 
 /* Looks at the first bytes, and through gzip at those inside. */
@@ -48,7 +48,7 @@ static bool recognize(struct mxq_source *source, struct mxq_fault *fault)
     source->stream = &source->input.stream;
     if (!mxq_peek_stream(source->stream, fault))
         return false;
-    if (mxq_is_gz(source->stream->peeked, source->stream->npeeked)) {
+    if (!source->options.plain && mxq_is_gz(source->stream->peeked, source->stream->npeeked)) {
         if (!mxq_open_gz(&source->gz, source->stream, fault))
             return false;
         source->is_gz = true;
@@ -102,7 +102,8 @@ bool mxq_open_source(const struct mxq_source_options *options, const char *path,
         mxq_close_source(opened);
         return false;
     }
-    if (!mxq_open_input(&opened->input, path, opened->name, fault) || !recognize(opened, fault)) {
+    if (!mxq_open_input(&opened->input, path, options->has_fd ? options->fd : -1, opened->name, fault) ||
+        !recognize(opened, fault)) {
         mxq_close_source(opened);
         return false;
     }

@@ -69,8 +69,11 @@ struct mxq_input {
     struct mxq_stream stream;
 };
 
-/* name is for faults and must outlive the input. After a failure the input can be closed. */
-bool mxq_open_input(struct mxq_input *input, const char *path, const char *name, struct mxq_fault *fault);
+/*
+ * Opens path, or another descriptor of the file that fd, unless negative, has open. name is for faults and must outlive the
+ * input. After a failure the input can be closed.
+ */
+bool mxq_open_input(struct mxq_input *input, const char *path, int fd, const char *name, struct mxq_fault *fault);
 
 /* False, with a fault, when somebody has written to a regular file since it was opened. */
 bool mxq_check_input(const struct mxq_input *input, struct mxq_fault *fault);

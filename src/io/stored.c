@@ -11,11 +11,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #define PATH_NBYTES 4096
 
 /* Rows of a Fortran-order buffer that are turned into C order at once. */
 #define TURN_ROWS 256
+
+/* What is read at once for a checksum. */
+#define CHUNK_NBYTES ((uint64_t)1 << 20)
 
 /* Where the bytes of one buffer are: a source, or a copy of it in C order. */
 struct mxq_stored_buffer {
@@ -67,6 +71,8 @@ static bool find_in_folder(const char *path, char *manifest_path, size_t nbytes,
 bool mxq_find_manifest(const char *path, char *manifest_path, size_t nbytes, struct mxq_fault *fault)
 {
     fault->text[0] = '\0';
+    if (strcmp(path, "-") == 0)
+        return false;
     if (is_folder(path))
         return find_in_folder(path, manifest_path, nbytes, fault);
     if (ends_with(path, ".json"))
@@ -127,7 +133,8 @@ static bool open_buffer(struct mxq_stored_buffer *buffer, const struct mxq_sourc
     }
     if (!buffer->tensor->fortran_order && mxq_tensor_is_seekable(buffer->source))
         return true;
-    if (!mxq_spool_tensor(buffer->source, NULL, fault))
+    /* A stream has been read to its end, and only now it is known whether it was whole. */
+    if (!mxq_spool_tensor(buffer->source, NULL, fault) || !mxq_finish_tensor(buffer->source, fault))
         return false;
     return !buffer->tensor->fortran_order || turn_buffer(buffer, fault);
 }
@@ -165,6 +172,7 @@ static void describe_file(const struct mxq_stored *stored, enum mxq_buffer b, co
     options->warn_context = spec->source.warn_context;
     options->member = stored->manifest.buffer[b].member;
     options->raw = stored->manifest.format == MXQ_FORMAT_RAW;
+    options->plain = !stored->manifest.gzip; /* codes may look like the start of a gzip */
     options->rank = 2;
     options->shape[0] = stored->plan.extent[b].rows;
     options->shape[1] = stored->plan.extent[b].cols;
@@ -186,6 +194,7 @@ static bool open_listed(struct mxq_stored *stored, enum mxq_buffer b, const char
     snprintf(path, sizeof(path), "%.*s%s", folder_nbytes, manifest_path, file);
     describe_file(stored, b, spec, &options);
     stored->present[b] = true;
+    stored->high_first[b] = stored->manifest.buffer[b].high_first;
     return open_buffer(&stored->buffers[b], &options, path, fault) && check_size(stored, b, fault);
 }
 
@@ -210,9 +219,15 @@ static bool plan_listed(struct mxq_stored *stored, const char *path, struct mxq_
 static bool open_manifest(struct mxq_stored *stored, const char *path, const struct mxq_stored_spec *spec,
                           struct mxq_fault *fault)
 {
+    struct stat st;
+
     if (!mxq_load_manifest(path, &stored->manifest, fault))
         return false;
     stored->has_manifest = true;
+    if (stat(path, &st) == 0) {
+        stored->manifest_device = (uint64_t)st.st_dev;
+        stored->manifest_inode = (uint64_t)st.st_ino;
+    }
     if (!plan_listed(stored, path, fault))
         return false;
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
@@ -226,8 +241,11 @@ static bool open_manifest(struct mxq_stored *stored, const char *path, const str
 /* What the name says: w.columnwise_scale.npy, or a member of that name. */
 static enum mxq_buffer guess_buffer(const struct mxq_stored_spec *spec)
 {
-    const char *name = spec->source.member != NULL ? spec->source.member : spec->path;
+    const char *slash = strrchr(spec->path, '/');
+    const char *name = slash != NULL ? slash + 1 : spec->path;
 
+    if (spec->source.member != NULL)
+        name = spec->source.member;
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         if (strstr(name, mxq_buffer_name(b)) != NULL)
             return b;
@@ -245,16 +263,23 @@ static bool is_columnwise(enum mxq_buffer buffer)
 }
 
 /* The logical matrix of a buffer's direction, from the stored shape; padding cannot be told from values. */
+static bool infer_matrix(const struct mxq_stored *stored, enum mxq_buffer b, uint64_t *rows, uint64_t *cols)
+{
+    const uint64_t *shape = stored->buffers[b].tensor->shape;
+
+    *rows = shape[0];
+    return !__builtin_mul_overflow(shape[1], (uint64_t)(is_scale(b) ? MXQ_BLOCK_NELEMS : 2), cols);
+}
+
+/* The plan, from the matrix that is given, or else from the buffer, which has been opened then. */
 static bool plan_alone(struct mxq_stored *stored, enum mxq_buffer b, const struct mxq_stored_spec *spec,
                        struct mxq_fault *fault)
 {
-    const uint64_t *shape = stored->buffers[b].tensor->shape;
-    const uint64_t per_byte = is_scale(b) ? MXQ_BLOCK_NELEMS : 2;
     struct mxq_options options;
-    uint64_t rows = shape[0];
-    uint64_t cols;
+    uint64_t rows = is_columnwise(b) ? spec->cols : spec->rows;
+    uint64_t cols = is_columnwise(b) ? spec->rows : spec->cols;
 
-    if (__builtin_mul_overflow(shape[1], per_byte, &cols)) {
+    if (!spec->has_matrix && !infer_matrix(stored, b, &rows, &cols)) {
         mxq_set_fault(fault, spec->path, 0, "too large");
         return false;
     }
@@ -264,10 +289,6 @@ static bool plan_alone(struct mxq_stored *stored, enum mxq_buffer b, const struc
     for (unsigned i = 0; i < MXQ_NUM_BUFFERS; i++) {
         const int layout = is_scale(i) ? spec->scale_layout : spec->data_layout;
         options.layout[i] = layout < 0 ? MXQ_LINEAR : (enum mxq_layout)layout;
-    }
-    if (spec->has_matrix) {
-        rows = is_columnwise(b) ? spec->cols : spec->rows;
-        cols = is_columnwise(b) ? spec->rows : spec->cols;
     }
     if (mxq_make_plan(&stored->plan, &options, is_columnwise(b) ? cols : rows, is_columnwise(b) ? rows : cols) !=
         MXQ_OK) {
@@ -295,6 +316,30 @@ static bool check_alone(const struct mxq_stored *stored, enum mxq_buffer b, stru
     return false;
 }
 
+/* Opens a buffer of a result that has been planned, so that a raw one has its shape from there. */
+static bool open_planned(struct mxq_stored *stored, enum mxq_buffer b, const struct mxq_source_options *given,
+                         const char *path, struct mxq_fault *fault)
+{
+    struct mxq_source_options options = *given;
+
+    options.rank = 2;
+    options.shape[0] = stored->plan.extent[b].rows;
+    options.shape[1] = stored->plan.extent[b].cols;
+    stored->present[b] = true;
+    return open_buffer(&stored->buffers[b], &options, path, fault) && check_alone(stored, b, fault);
+}
+
+/* The plan needs the buffer, or the buffer the plan. */
+static bool open_first(struct mxq_stored *stored, enum mxq_buffer b, const struct mxq_source_options *options,
+                       const struct mxq_stored_spec *spec, struct mxq_fault *fault)
+{
+    if (spec->has_matrix)
+        return plan_alone(stored, b, spec, fault) && open_planned(stored, b, options, spec->path, fault);
+    stored->present[b] = true;
+    return open_buffer(&stored->buffers[b], options, spec->path, fault) && plan_alone(stored, b, spec, fault) &&
+           check_alone(stored, b, fault);
+}
+
 static bool open_alone(struct mxq_stored *stored, const struct mxq_stored_spec *spec, struct mxq_fault *fault)
 {
     const enum mxq_buffer b = spec->buffer >= 0 ? (enum mxq_buffer)spec->buffer : guess_buffer(spec);
@@ -302,16 +347,14 @@ static bool open_alone(struct mxq_stored *stored, const struct mxq_stored_spec *
     struct mxq_source_options options = spec->source;
 
     options.bytes = true;
-    stored->present[b] = true;
-    if (!open_buffer(&stored->buffers[b], &options, spec->path, fault) || !plan_alone(stored, b, spec, fault) ||
-        !check_alone(stored, b, fault))
+    stored->high_first[b] = spec->high_first && !is_scale(b);
+    if (!open_first(stored, b, &options, spec, fault))
         return false;
     if (spec->scale_path == NULL || is_scale(b))
         return true;
-    options.raw = false;
+    options.raw = options.raw && spec->has_matrix;
     options.member = NULL;
-    stored->present[scale] = true;
-    return open_buffer(&stored->buffers[scale], &options, spec->scale_path, fault) && check_alone(stored, scale, fault);
+    return open_planned(stored, scale, &options, spec->scale_path, fault);
 }
 
 /* ---------------------------------------------------------------------------------------------- opening */
@@ -347,15 +390,22 @@ bool mxq_open_stored(const struct mxq_stored_spec *spec, struct mxq_stored **sto
     return true;
 }
 
-bool mxq_read_share(const struct mxq_stored *stored, enum mxq_buffer b, const struct mxq_share *share, uint8_t *bytes,
-                    struct mxq_fault *fault)
+/* ---------------------------------------------------------------------------------------------- reading */
+
+static void swap_nibbles(uint8_t *bytes, uint64_t nbytes)
+{
+    for (uint64_t i = 0; i < nbytes; i++)
+        bytes[i] = (uint8_t)(bytes[i] << 4 | bytes[i] >> 4);
+}
+
+/* A share as it is in the file. */
+static bool read_runs(const struct mxq_stored *stored, enum mxq_buffer b, const struct mxq_share *share, uint8_t *bytes,
+                      struct mxq_fault *fault)
 {
     const struct mxq_stored_buffer *buffer = &stored->buffers[b];
     /* Seen as rows of one pitch each, a share is a rectangle. */
     struct mxq_panel rectangle = {0, 0, share->nruns, share->run_nbytes};
 
-    if (share->nruns == 0)
-        return true;
     if (buffer->copy_fd < 0) {
         rectangle.row0 = share->offset / share->pitch_nbytes;
         rectangle.col0 = share->offset % share->pitch_nbytes;
@@ -366,6 +416,78 @@ bool mxq_read_share(const struct mxq_stored *stored, enum mxq_buffer b, const st
                            share->offset + run * share->pitch_nbytes, "temporary file", fault))
             return false;
     return true;
+}
+
+bool mxq_read_share(const struct mxq_stored *stored, enum mxq_buffer b, const struct mxq_share *share, uint8_t *bytes,
+                    struct mxq_fault *fault)
+{
+    if (share->nruns == 0)
+        return true;
+    if (!read_runs(stored, b, share, bytes, fault))
+        return false;
+    if (stored->high_first[b])
+        swap_nibbles(bytes, share->nruns * share->run_nbytes);
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------------- checking */
+
+static bool checksum_buffer(const struct mxq_stored *stored, enum mxq_buffer b, uint32_t *crc, struct mxq_fault *fault)
+{
+    const uint64_t nbytes = stored->plan.extent[b].nbytes;
+    uint8_t *chunk = malloc(CHUNK_NBYTES);
+    bool good = chunk != NULL;
+
+    *crc = 0;
+    if (!good)
+        mxq_set_fault(fault, stored->buffers[b].path, ENOMEM, "cannot read");
+    for (uint64_t at = 0; at < nbytes && good; at += CHUNK_NBYTES) {
+        const struct mxq_share piece = {at, smaller(CHUNK_NBYTES, nbytes - at), 1, nbytes};
+        good = read_runs(stored, b, &piece, chunk, fault);
+        if (good)
+            *crc = (uint32_t)crc32_z(*crc, chunk, piece.run_nbytes);
+    }
+    free(chunk);
+    return good;
+}
+
+bool mxq_verify_stored(const struct mxq_stored *stored, struct mxq_fault *fault)
+{
+    uint32_t crc;
+
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS && stored->has_manifest; b++) {
+        const uint32_t expected = stored->manifest.buffer[b].crc;
+        if (!stored->present[b])
+            continue;
+        if (!checksum_buffer(stored, b, &crc, fault))
+            return false;
+        if (crc == expected)
+            continue;
+        mxq_set_fault(fault, stored->buffers[b].path, 0,
+                      "its checksum is %08" PRIx32 ", its manifest says %08" PRIx32 ": it is not what was written", crc,
+                      expected);
+        return false;
+    }
+    return true;
+}
+
+bool mxq_finish_stored(const struct mxq_stored *stored, struct mxq_fault *fault)
+{
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        if (stored->present[b] && !mxq_finish_tensor(stored->buffers[b].source, fault))
+            return false;
+    return true;
+}
+
+bool mxq_stored_has_file(const struct mxq_stored *stored, const char *path)
+{
+    uint64_t device, inode;
+
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        if (stored->present[b] && mxq_source_is_file(stored->buffers[b].source, &device, &inode) &&
+            mxq_path_is_file(path, device, inode))
+            return true;
+    return stored->has_manifest && mxq_path_is_file(path, stored->manifest_device, stored->manifest_inode);
 }
 
 void mxq_close_stored(struct mxq_stored *stored)

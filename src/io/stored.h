@@ -20,10 +20,15 @@ struct mxq_stored_spec {
     int buffer;             /* what a single buffer is; -1: its name tells, or else rowwise_data */
     int data_layout;        /* of buffers without a manifest; -1: linear */
     int scale_layout;       /* the same */
+    bool high_first;        /* the same: the even element is in the high nibble of data */
     bool has_matrix;        /* rows and cols of the original matrix are given, for padded buffers without a manifest */
     uint64_t rows;
     uint64_t cols;
-    struct mxq_source_options source; /* member, raw shape and so on; bytes is set by mxq_open_stored() */
+    /*
+     * member, raw shape and so on; bytes is set by mxq_open_stored(). With has_matrix, the stored shape of a raw buffer (and
+     * of its raw scales) is what follows from matrix and layout, and the one here is not looked at.
+     */
+    struct mxq_source_options source;
 };
 
 /* One result. Read it freely. */
@@ -32,8 +37,11 @@ struct mxq_stored {
     struct mxq_manifest manifest; /* with a manifest; otherwise zero but for tensor.shape: rows, cols */
     struct mxq_plan plan; /* rows, cols, layouts and extents; wanted: the directions of which there is a buffer */
     bool present[MXQ_NUM_BUFFERS];
+    bool high_first[MXQ_NUM_BUFFERS]; /* how the file has it; mxq_read_share() gives the low nibble first always */
 
     struct mxq_stored_buffer *buffers; /* internal */
+    uint64_t manifest_device;          /* internal */
+    uint64_t manifest_inode;           /* internal */
 };
 
 /*
@@ -46,6 +54,15 @@ bool mxq_open_stored(const struct mxq_stored_spec *spec, struct mxq_stored **sto
  */
 bool mxq_read_share(const struct mxq_stored *stored, enum mxq_buffer buffer, const struct mxq_share *share,
                     uint8_t *bytes, struct mxq_fault *fault);
+
+/* Compares the checksums of all buffers with those in the manifest, which takes a pass over them. Without one: true. */
+bool mxq_verify_stored(const struct mxq_stored *stored, struct mxq_fault *fault);
+
+/* To be called after the last share: that nobody has written to the files meanwhile. */
+bool mxq_finish_stored(const struct mxq_stored *stored, struct mxq_fault *fault);
+
+/* Whether path names one of the files that the result is read from, so that an output would replace it. */
+bool mxq_stored_has_file(const struct mxq_stored *stored, const char *path);
 
 /* Accepts NULL. */
 void mxq_close_stored(struct mxq_stored *stored);

@@ -51,10 +51,13 @@ struct mxq_source_options {
     enum mxq_dtype dtype;
     unsigned rank;
     uint64_t shape[MXQ_MAX_RANK];
-    uint64_t offset;       /* raw: bytes to skip at the start (after decompression) */
-    bool has_offset;       /* raw: offset was given, so that bytes may follow the tensor (see partial) */
-    bool partial;          /* raw: the file may be longer than the tensor */
-    const char *member;    /* .npz: only this one, with or without ".npy"; NULL means all, which must all be .npy */
+    uint64_t offset;    /* raw: bytes to skip at the start (after decompression) */
+    bool has_offset;    /* raw: offset was given, so that bytes may follow the tensor (see partial) */
+    bool partial;       /* raw: the file may be longer than the tensor */
+    bool plain;         /* raw: not compressed, even when it begins like a gzip */
+    const char *member; /* .npz: only this one, with or without ".npy"; NULL means all, which must all be .npy */
+    bool has_fd; /* the file is open already as fd, from its first byte on: path is only its name, and fd stays open */
+    int fd;
     const char *spool_dir; /* folder for the copy of an .npz that comes from a pipe (NULL: $TMPDIR, else /tmp) */
     mxq_warn_func warn;
     void *warn_context;

@@ -5,6 +5,7 @@
 #define MXQ_WRITERS_H
 
 #include "io/fault.h"
+#include "io/tensor.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +21,16 @@
 
 /* Writes the header of rows x cols bytes in C order as numpy.save() does: a multiple of 64 long, padded with spaces. */
 void mxq_make_npy_header(uint8_t header[MXQ_NPY_HEADER_NBYTES], uint64_t rows, uint64_t cols);
+
+/* Enough for a tensor of MXQ_MAX_RANK (tensor.h) axes of any size. */
+#define MXQ_NPY_TENSOR_HEADER_NBYTES 832
+
+/*
+ * The same for a tensor in C order: descr is NumPy's word for the type, "<f4". Returns the length, a multiple of 64. The
+ * header of a tensor that is not large takes 128 bytes.
+ */
+size_t mxq_make_npy_tensor_header(uint8_t header[MXQ_NPY_TENSOR_HEADER_NBYTES], const char *descr, unsigned rank,
+                                  const uint64_t *shape);
 
 /* gz_write.c */
 
