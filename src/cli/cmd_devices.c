@@ -1,4 +1,5 @@
 /* cmd_devices.c - mxfp4q devices: what this machine computes with */
+#include "cli/json.h"
 #include "cli/main.h"
 #include "cli/msg.h"
 #include "kernels/mxq.h"
@@ -34,14 +35,14 @@ static void print_text(const struct mxq_kernel *chosen)
     printf("gpu: none (this program was built without GPU support)\n");
 }
 
-static void print_json(const struct mxq_kernel *chosen)
+static bool print_json(const struct mxq_kernel *chosen)
 {
     json_t *features = json_object();
     json_t *kernels = json_array();
     json_t *root;
     const struct mxq_kernel *kernel;
     const char *feature;
-    bool present;
+    bool present, good;
 
     for (size_t i = 0; (feature = mxq_get_cpu_feature(i, &present)) != NULL; i++)
         json_object_set_new(features, feature, json_boolean(present));
@@ -51,9 +52,9 @@ static void print_json(const struct mxq_kernel *chosen)
                                                  "chosen", kernel == chosen));
     root = json_pack("{s:{s:I, s:o}, s:o, s:[]}", "cpu", "threads", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
                      "features", features, "kernels", kernels, "gpus");
-    json_dumpf(root, stdout, JSON_INDENT(2));
-    putchar('\n');
+    good = mxq_print_json(root);
     json_decref(root);
+    return good;
 }
 
 static int run(int argc, char *argv[])
@@ -81,9 +82,8 @@ static int run(int argc, char *argv[])
         return MXQ_EXIT_TROUBLE;
     }
     if (json)
-        print_json(chosen);
-    else
-        print_text(chosen);
+        return print_json(chosen) ? MXQ_EXIT_OK : MXQ_EXIT_TROUBLE;
+    print_text(chosen);
     return MXQ_EXIT_OK;
 }
 

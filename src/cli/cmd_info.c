@@ -1,30 +1,40 @@
 /* cmd_info.c - mxfp4q info: what is in an input, or how a result was made */
 #include "cli/input_options.h"
+#include "cli/json.h"
 #include "cli/main.h"
+#include "cli/measure_result.h"
 #include "cli/msg.h"
-#include "io/manifest.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+#include "io/stored.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
-    OPT_JSON = 256
+    OPT_JSON = 256,
+    OPT_SOURCE,
 };
 
 static const struct mxq_option options[] = {
-    {OPT_JSON, "json", NULL, "print JSON"}, MXQ_INPUT_OPTIONS,     {'q', "quiet", NULL, "no warnings"},
-    {'h', "help", NULL, "print this help"}, {0, NULL, NULL, NULL},
+    {OPT_JSON, "json", NULL, "print JSON"},
+    {OPT_SOURCE, "source", "INPUT", "measure the results against this input, which the options below are about"},
+    MXQ_INPUT_OPTIONS,
+    {'q', "quiet", NULL, "no warnings, no progress"},
+    {'h', "help", NULL, "print this help"},
+    {0, NULL, NULL, NULL},
 };
 
 /* What is being shown, and what has been collected for --json. */
 struct session {
     struct mxq_input_request input;
     bool json;
+    const char *source; /* the tensor that results are measured against, or NULL */
     json_t *objects;
     struct mxq_fault fault;
 };
@@ -51,16 +61,25 @@ static void print_shape(const struct mxq_tensor *tensor)
         printf("%s%" PRIu64, i ? "x" : "", tensor->shape[i]);
 }
 
+/* Names come from anywhere; this prints them without control characters. */
+static void print_names(const char *path, const char *member)
+{
+    struct mxq_fault names;
+
+    mxq_set_fault(&names, NULL, 0, "%s%s%s", path, member ? ":" : "", member ? member : "");
+    fputs(names.text, stdout);
+}
+
 static void print_tensor(const char *path, const char *format, const struct mxq_tensor *tensor, uint64_t rows,
                          uint64_t cols)
 {
     struct mxq_plan plan;
 
-    printf("%s%s%s: %s, %s ", path, tensor->name ? ":" : "", tensor->name ? tensor->name : "", format,
-           mxq_dtype_name(tensor->dtype));
+    print_names(path, tensor->name);
+    printf(": %s, %s ", format, mxq_dtype_name(tensor->dtype));
     print_shape(tensor);
     printf("%s%s\n  matrix    %" PRIu64 " rows x %" PRIu64 " cols, %" PRIu64 " bytes\n",
-           tensor->fortran_order ? ", Fortran order" : "", tensor->swap_bytes ? ", bytes swapped" : "", rows, cols,
+           tensor->fortran_order ? ", Fortran order" : "", tensor->swap_bytes ? ", big-endian" : "", rows, cols,
            tensor->nbytes);
     for (unsigned layout = 0; layout < MXQ_NUM_LAYOUTS; layout++) {
         find_sizes(layout, rows, cols, &plan);
@@ -90,14 +109,14 @@ static void add_tensor(struct session *session, const char *path, const char *fo
 
     for (unsigned i = 0; i < tensor->rank; i++)
         json_array_append_new(shape, json_integer((json_int_t)tensor->shape[i]));
-    json_array_append_new(session->objects,
-                          json_pack("{s:s, s:s, s:s?, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "kind",
-                                    "mxfp4q input", "file", path, "member", tensor->name, "format", format, "dtype",
-                                    mxq_dtype_name(tensor->dtype), "shape", shape, "order",
-                                    tensor->fortran_order ? "F" : "C", "byte_order",
-                                    tensor->swap_bytes ? "swapped" : "native", "rows", (json_int_t)rows, "cols",
-                                    (json_int_t)cols, "nbytes", (json_int_t)tensor->nbytes, "linear",
-                                    pack_sizes(MXQ_LINEAR, rows, cols), "aiter", pack_sizes(MXQ_AITER, rows, cols)));
+    json_array_append_new(
+        session->objects,
+        json_pack("{s:s, s:o, s:o, s:s, s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "kind", "mxfp4q input", "file",
+                  mxq_pack_name(path), "member", tensor->name != NULL ? mxq_pack_name(tensor->name) : json_null(),
+                  "format", format, "dtype", mxq_dtype_name(tensor->dtype), "shape", shape, "order",
+                  tensor->fortran_order ? "F" : "C", "byte_order", mxq_tensor_byte_order(tensor), "rows",
+                  (json_int_t)rows, "cols", (json_int_t)cols, "nbytes", (json_int_t)tensor->nbytes, "linear",
+                  pack_sizes(MXQ_LINEAR, rows, cols), "aiter", pack_sizes(MXQ_AITER, rows, cols)));
 }
 
 static bool show_tensor(struct session *session, const char *path, const char *format, const struct mxq_tensor *tensor)
@@ -147,9 +166,10 @@ static void print_recipe(const struct mxq_manifest *m)
 
 static void print_manifest(const char *path, const struct mxq_manifest *m)
 {
-    printf("%s: result, %s%s, of %s%s%s (%s ", path, mxq_format_name(m->format), m->gzip ? " compressed" : "",
-           m->input_file ? m->input_file : "-", m->tensor.name ? ":" : "", m->tensor.name ? m->tensor.name : "",
-           mxq_dtype_name(m->tensor.dtype));
+    print_names(path, NULL);
+    printf(": result, %s%s, of ", mxq_format_name(m->format), m->gzip ? " compressed" : "");
+    print_names(m->input_file ? m->input_file : "-", m->tensor.name);
+    printf(" (%s ", mxq_dtype_name(m->tensor.dtype));
     print_shape(&m->tensor);
     printf(", crc32 %08" PRIx32 ")\n  matrix    %" PRIu64 " rows x %" PRIu64 " cols\n", m->input_crc, m->rows, m->cols);
     print_recipe(m);
@@ -158,47 +178,65 @@ static void print_manifest(const char *path, const struct mxq_manifest *m)
         if (buffer->present)
             printf("  %-17s %s, %" PRIu64 "x%" PRIu64 " (valid %" PRIu64 "x%" PRIu64 "), %" PRIu64
                    " bytes, crc32 %08" PRIx32 "\n",
-                   mxq_buffer_name(b), mxq_layout_name(buffer->layout), buffer->extent.rows, buffer->extent.cols,
+                   mxq_buffer_name(b), mxq_manifest_layout(buffer), buffer->extent.rows, buffer->extent.cols,
                    buffer->extent.valid_rows, buffer->extent.valid_cols, buffer->extent.nbytes, buffer->crc);
     }
+}
+
+/* report may be NULL, and is the caller's. */
+static bool add_manifest(struct session *session, const struct mxq_manifest *manifest, json_t *report)
+{
+    char *text = mxq_format_manifest(manifest);
+    json_t *object = text != NULL ? json_loads(text, 0, NULL) : NULL;
+
+    bool good = object != NULL && (report == NULL || json_object_set(object, "report", report) == 0);
+
+    /* Appending takes the object over, also where it fails. */
+    good = json_array_append_new(session->objects, object) == 0 && good;
+    free(text);
+    if (!good)
+        mxq_set_fault(&session->fault, NULL, ENOMEM, "cannot describe the result");
+    return good;
 }
 
 static bool show_manifest(struct session *session, const char *path)
 {
     struct mxq_manifest manifest;
-    char *text = NULL;
+    json_t *report = NULL;
+    bool good;
 
     if (!mxq_load_manifest(path, &manifest, &session->fault))
         return false;
-    if (session->json && (text = mxq_format_manifest(&manifest)) != NULL)
-        json_array_append_new(session->objects, json_loads(text, 0, NULL));
-    else
+    if (session->source != NULL)
+        report = mxq_measure_result(&session->input, session->source, path, &session->fault);
+    good = session->source == NULL || report != NULL;
+    if (good && session->json) {
+        good = add_manifest(session, &manifest, report);
+    } else if (good) {
         print_manifest(path, &manifest);
-    free(text);
+        if (report != NULL)
+            mxq_print_report(report);
+    }
     mxq_free_manifest(&manifest);
-    return true;
+    json_decref(report);
+    return good;
 }
 
 /* ---------------------------------------------------------------------------------------------- files */
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t length = strlen(text);
-
-    return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
-}
-
-/* A manifest by its own name or by the prefix of the result; everything else is an input. */
+/* A manifest by its own name, the prefix or the folder of the result; everything else is an input. */
 static bool show_file(struct session *session, const char *path)
 {
     char manifest_path[4096];
 
-    if (ends_with(path, ".json"))
-        return show_manifest(session, path);
-    if (snprintf(manifest_path, sizeof(manifest_path), "%s.json", path) < (int)sizeof(manifest_path) &&
-        strcmp(path, "-") != 0 && access(path, F_OK) != 0 && access(manifest_path, F_OK) == 0)
+    if (mxq_find_manifest(path, manifest_path, sizeof(manifest_path), &session->fault))
         return show_manifest(session, manifest_path);
-    return show_input(session, path);
+    if (session->fault.text[0] != '\0')
+        return false;
+    if (session->source == NULL)
+        return show_input(session, path);
+    mxq_set_fault(&session->fault, path, 0, "not a result with a manifest, which --source is compared with");
+    return false;
 }
 
 static bool show_files(struct session *session, int nfiles, char *files[])
@@ -210,10 +248,8 @@ static bool show_files(struct session *session, int nfiles, char *files[])
         good = show_file(session, files[i]);
     if (!good)
         mxq_print_error("%s", session->fault.text);
-    else if (session->json) {
-        json_dumpf(session->objects, stdout, JSON_INDENT(2));
-        putchar('\n');
-    }
+    else if (session->json)
+        good = mxq_print_json(session->objects);
     json_decref(session->objects);
     return good;
 }
@@ -233,9 +269,12 @@ static int run(int argc, char *argv[])
         }
         if (opt == OPT_JSON)
             session.json = true;
-        else if (opt == 'q')
+        else if (opt == OPT_SOURCE)
+            session.source = value;
+        else if (opt == 'q') {
             mxq_set_verbosity(MXQ_QUIET);
-        else if (!mxq_is_input_option(opt) || !mxq_parse_input_option(&session.input, opt, value))
+            mxq_set_progress_mode(MXQ_PROGRESS_NEVER);
+        } else if (!mxq_is_input_option(opt) || !mxq_parse_input_option(&session.input, opt, value))
             return MXQ_EXIT_TROUBLE;
     }
     if (optind == argc) {
@@ -249,7 +288,7 @@ static int run(int argc, char *argv[])
 
 const struct mxq_command mxq_cmd_info = {
     .name = "info",
-    .summary = "describe inputs, and results by their manifest or prefix",
+    .summary = "describe inputs, and results by their manifest or prefix; measure results",
     .synopsis = "[OPTION]... FILE...",
     .options = options,
     .run = run,

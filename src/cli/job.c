@@ -13,11 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct job {
     const struct mxq_settings *settings;
+    char *const *inputs;
+    unsigned ninputs;
     struct mxq_outset *outset;
     bool into_folder; /* OUT is a folder, and the tensors' names are used */
+    bool is_made;     /* inputs are files of the outset, too */
     json_t *reports;
     struct mxq_fault fault;
 };
@@ -132,15 +136,25 @@ static bool check_tails(struct item *item)
     return true;
 }
 
-/* A result must not replace what it is made from. */
+/* A result must not replace what it is made from, nor another input. */
 static bool check_not_input(struct item *item, const char *path)
 {
+    const struct job *job = item->job;
     uint64_t device, inode;
+    struct stat st;
 
-    if (!mxq_source_is_file(item->source, &device, &inode) || !mxq_path_is_file(path, device, inode))
-        return true;
-    mxq_set_fault(&item->job->fault, path, 0, "is the input itself");
-    return false;
+    if (mxq_source_is_file(item->source, &device, &inode) && mxq_path_is_file(path, device, inode)) {
+        mxq_set_fault(&item->job->fault, path, 0, "is the input itself");
+        return false;
+    }
+    for (unsigned i = 0; i < job->ninputs; i++) {
+        if (strcmp(job->inputs[i], "-") == 0 || stat(job->inputs[i], &st) != 0 ||
+            !mxq_path_is_file(path, (uint64_t)st.st_dev, (uint64_t)st.st_ino))
+            continue;
+        mxq_set_fault(&item->job->fault, path, 0, "is an input too");
+        return false;
+    }
+    return true;
 }
 
 static bool check_outputs(struct item *item, const char *manifest_path)
@@ -204,7 +218,7 @@ static void fill_manifest(const struct item *item, struct mxq_manifest *m)
 
     memset(m, 0, sizeof(*m));
     m->tool_version = MXQ_VERSION;
-    m->input_file = item->path;
+    m->input_file = item->job->is_made ? last_component(item->path) : item->path;
     m->input_format = mxq_source_format(item->source);
     m->tensor = *item->tensor;
     m->input_crc = item->pipeline.crc;
@@ -234,13 +248,17 @@ static void fill_manifest(const struct item *item, struct mxq_manifest *m)
 static bool add_report(struct item *item, const char *manifest_path, const char *manifest_text)
 {
     json_t *report = json_loads(manifest_text, 0, NULL);
+    bool good = true;
 
     if (report == NULL)
         return false;
-    json_object_set_new(report, "manifest", item->job->settings->to_stdout ? json_null() : json_string(manifest_path));
+    json_object_set_new(report, "manifest",
+                        item->job->settings->to_stdout ? json_null() : mxq_pack_name(manifest_path));
     if (item->pipeline.measure)
-        json_object_set_new(report, "report", mxq_pack_report(&item->plan.options, item->pipeline.distortion));
-    return json_array_append_new(item->job->reports, report) == 0;
+        good = json_object_set_new(
+                   report, "report",
+                   mxq_pack_report(&item->plan.options, item->pipeline.distortion, item->pipeline.histogram)) == 0;
+    return json_array_append_new(item->job->reports, report) == 0 && good;
 }
 
 static bool write_manifest(struct item *item, const char *path, int fd)
@@ -349,13 +367,11 @@ static bool quantize_tensor(struct job *job, const char *path, struct mxq_source
 
 /* ---------------------------------------------------------------------------------------------- the job */
 
-static bool prepare_folder(struct job *job)
+static bool make_folder(struct job *job, const char *path)
 {
-    const char *output = job->settings->output;
-
-    if (!job->into_folder || job->settings->to_stdout || mxq_make_folder(output))
+    if (mxq_make_folder(path))
         return true;
-    mxq_set_fault(&job->fault, output, errno, "cannot make the folder");
+    mxq_set_fault(&job->fault, path, errno, "cannot make the folder");
     return false;
 }
 
@@ -370,7 +386,7 @@ static bool quantize_source(struct job *job, const char *path, struct mxq_source
         mxq_set_fault(&job->fault, path, 0, "standard output takes one tensor (see --member)");
         return false;
     }
-    if (!prepare_folder(job))
+    if (job->into_folder && !make_folder(job, job->settings->output))
         return false;
     while ((more = mxq_next_tensor(source, &tensor, &job->fault)) == 1)
         if (!quantize_tensor(job, path, source, tensor))
@@ -378,51 +394,111 @@ static bool quantize_source(struct job *job, const char *path, struct mxq_source
     return more == 0;
 }
 
-static bool quantize_input(struct job *job, const char *path)
+static bool quantize_input(struct job *job, const struct mxq_source_options *options, const char *path)
 {
     struct mxq_source *source;
     bool good;
 
-    if (!mxq_open_source(&job->settings->input.source, path, &source, &job->fault))
+    if (!mxq_open_source(options, path, &source, &job->fault))
         return false;
     good = quantize_source(job, path, source);
     mxq_close_source(source);
     return good;
 }
 
-static bool run_inputs(struct job *job, unsigned ninputs, char *const inputs[])
+static bool begin_job(struct job *job, const struct mxq_outset_options *outset)
 {
-    const char *output = job->settings->output;
-
-    job->into_folder = ninputs > 1 || output[strlen(output) - 1] == '/';
     job->reports = json_array();
-    job->outset = mxq_create_outset(&job->settings->outset);
-    if (job->outset == NULL || job->reports == NULL) {
-        mxq_set_fault(&job->fault, NULL, ENOMEM, "cannot quantize");
+    job->outset = mxq_create_outset(outset);
+    if (job->outset != NULL && job->reports != NULL)
+        return true;
+    mxq_set_fault(&job->fault, NULL, ENOMEM, "cannot quantize");
+    return false;
+}
+
+static bool run_inputs(struct job *job)
+{
+    const struct mxq_settings *settings = job->settings;
+
+    job->into_folder = job->ninputs > 1 || settings->output[strlen(settings->output) - 1] == '/';
+    if (!begin_job(job, &settings->outset))
         return false;
-    }
-    for (unsigned i = 0; i < ninputs; i++)
-        if (!quantize_input(job, inputs[i]))
+    for (unsigned i = 0; i < job->ninputs; i++)
+        if (!quantize_input(job, &settings->input.source, job->inputs[i]))
             return false;
     return mxq_commit_outset(job->outset, &job->fault);
+}
+
+/* Tells what went wrong, or hands over the reports. */
+static bool end_job(struct job *job, bool good, json_t **reports)
+{
+    mxq_discard_outset(job->outset);
+    if (!good) {
+        mxq_remove_made_folder();
+        mxq_print_error("%s", job->fault.text);
+    }
+    if (good && reports != NULL)
+        *reports = job->reports;
+    else
+        json_decref(job->reports);
+    return good;
 }
 
 bool mxq_run_job(const struct mxq_settings *settings, unsigned ninputs, char *const inputs[], json_t **reports)
 {
     struct job job;
-    bool good;
 
     memset(&job, 0, sizeof(job));
     job.settings = settings;
-    good = run_inputs(&job, ninputs, inputs);
-    mxq_discard_outset(job.outset);
-    if (!good) {
-        mxq_remove_made_folder();
-        mxq_print_error("%s", job.fault.text);
+    job.inputs = inputs;
+    job.ninputs = ninputs;
+    return end_job(&job, run_inputs(&job), reports);
+}
+
+/* ---------------------------------------------------------------------------------------------- made inputs */
+
+static bool run_made_input(struct job *job, const struct mxq_made_input *input)
+{
+    const int fd = mxq_add_outfile(job->outset, input->path, &job->fault);
+    struct mxq_source_options options;
+
+    if (fd < 0 || !input->make(input, fd, &job->fault))
+        return false;
+    if (input->settings != NULL) {
+        job->settings = input->settings;
+        options = input->settings->input.source;
+        options.has_fd = true;
+        options.fd = fd;
+        if (!quantize_input(job, &options, input->path))
+            return false;
     }
-    if (good && reports != NULL)
-        *reports = job.reports;
-    else
-        json_decref(job.reports);
+    /* There may be more files than can be open. */
+    return mxq_settle_outset(job->outset, &job->fault);
+}
+
+static bool run_made_inputs(struct job *job, const struct mxq_outset_options *outset, const char *folder,
+                            unsigned ninputs, const struct mxq_made_input inputs[])
+{
+    if (!begin_job(job, outset) || (folder != NULL && !make_folder(job, folder)))
+        return false;
+    for (unsigned i = 0; i < ninputs; i++) {
+        mxq_set_message_place(inputs[i].place);
+        if (!run_made_input(job, &inputs[i]))
+            return false;
+    }
+    mxq_set_message_place(NULL);
+    return mxq_commit_outset(job->outset, &job->fault);
+}
+
+bool mxq_run_made_job(const struct mxq_outset_options *outset, const char *folder, unsigned ninputs,
+                      const struct mxq_made_input inputs[], json_t **reports)
+{
+    struct job job;
+    bool good;
+
+    memset(&job, 0, sizeof(job));
+    job.is_made = true;
+    good = end_job(&job, run_made_inputs(&job, outset, folder, ninputs, inputs), reports);
+    mxq_set_message_place(NULL);
     return good;
 }

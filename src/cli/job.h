@@ -1,5 +1,5 @@
 /*
- * job.h - what `mxfp4q quantize` was asked to do, and doing it
+ * job.h - quantizing tensors into files: what was asked for, and doing it
  */
 #ifndef MXQ_JOB_H
 #define MXQ_JOB_H
@@ -32,5 +32,22 @@ struct mxq_settings {
  * tensor, owned by the caller, on success. False: the error has been printed, and nothing was left behind.
  */
 bool mxq_run_job(const struct mxq_settings *settings, unsigned ninputs, char *const inputs[], json_t **reports);
+
+/* A tensor that is made instead of read: a file of its own, from which it is then quantized. */
+struct mxq_made_input {
+    const char *place; /* where it was asked for, to be put before messages; or NULL */
+    const char *path;  /* the file */
+    bool (*make)(const struct mxq_made_input *input, int fd, struct mxq_fault *fault); /* writes it */
+    const void *context;                                                               /* for make() */
+    /* How path is read and quantized. outset and to_stdout are not looked at. NULL: it is not quantized. */
+    const struct mxq_settings *settings;
+};
+
+/*
+ * Makes the inputs, and quantizes those with settings. All files appear together, in folder, which is made unless it is
+ * there, when it is not NULL. Manifests name inputs as files in their own folder. Otherwise as mxq_run_job().
+ */
+bool mxq_run_made_job(const struct mxq_outset_options *outset, const char *folder, unsigned ninputs,
+                      const struct mxq_made_input inputs[], json_t **reports);
 
 #endif /* MXQ_JOB_H */

@@ -3,6 +3,7 @@
 
 #include "cli/msg.h"
 #include "cli/signals.h"
+#include "io/json_memory.h"
 #include "kernels/mxq.h"
 
 #include <fcntl.h>
@@ -11,9 +12,8 @@
 #include <unistd.h>
 
 static const struct mxq_command *const commands[] = {
-    &mxq_cmd_quantize,
-    &mxq_cmd_info,
-    &mxq_cmd_devices,
+    &mxq_cmd_quantize, &mxq_cmd_dequantize, &mxq_cmd_convert, &mxq_cmd_diff,
+    &mxq_cmd_info,     &mxq_cmd_gen,        &mxq_cmd_devices,
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -26,7 +26,7 @@ static int print_program_help(void)
     for (size_t i = 0; i < NCOMMANDS; i++)
         printf("  %-12s%s\n", commands[i]->name, commands[i]->summary);
     printf("\n  --help      this text; after a command, its own\n  --version   the version\n\n"
-           "Exit status: 0 done; 2 trouble: usage, file, data or device. See mxfp4q(1).\n");
+           "Exit status: 0 done; 1 different (diff); 2 trouble: usage, file, data or device. See mxfp4q(1).\n");
     return MXQ_EXIT_OK;
 }
 
@@ -82,6 +82,7 @@ int main(int argc, char *argv[])
 
     if (!occupy_standard_descriptors())
         return MXQ_EXIT_TROUBLE;
+    mxq_watch_json_memory();
     mxq_install_signal_handlers();
     status = run(argc, argv);
     return mxq_close_stdout() ? status : MXQ_EXIT_TROUBLE;

@@ -7,8 +7,20 @@
 /* cmd_quantize.c */
 extern const struct mxq_command mxq_cmd_quantize;
 
+/* cmd_dequantize.c */
+extern const struct mxq_command mxq_cmd_dequantize;
+
+/* cmd_convert.c */
+extern const struct mxq_command mxq_cmd_convert;
+
 /* cmd_info.c */
 extern const struct mxq_command mxq_cmd_info;
+
+/* cmd_gen.c */
+extern const struct mxq_command mxq_cmd_gen;
+
+/* cmd_diff.c */
+extern const struct mxq_command mxq_cmd_diff;
 
 /* cmd_devices.c */
 extern const struct mxq_command mxq_cmd_devices;

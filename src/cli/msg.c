@@ -2,6 +2,7 @@
 #include "cli/msg.h"
 
 #include "cli/progress.h"
+#include "io/fault.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,14 +16,25 @@ void mxq_set_verbosity(enum mxq_verbosity verbosity)
     current = verbosity;
 }
 
+static const char *current_place;
+
+void mxq_set_message_place(const char *place)
+{
+    current_place = place;
+}
+
+/* One line, whatever the words of the user or names in files hold. */
 static void print_line(const char *kind, const char *format, va_list args)
 {
     const int saved = errno;
+    char text[MXQ_FAULT_NBYTES];
+    struct mxq_fault line;
 
+    vsnprintf(text, sizeof(text), format, args);
+    mxq_set_fault(&line, NULL, 0, "%s%s%s", current_place != NULL ? current_place : "",
+                  current_place != NULL ? ": " : "", text);
     mxq_clear_progress();
-    fprintf(stderr, "mxfp4q: %s", kind);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    fprintf(stderr, "mxfp4q: %s%s\n", kind, line.text);
     errno = saved;
 }
 

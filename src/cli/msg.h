@@ -19,6 +19,9 @@ enum mxq_verbosity {
 
 void mxq_set_verbosity(enum mxq_verbosity verbosity);
 
+/* Where the next messages belong, as "list.txt:3", to be put before each of them; NULL: nowhere. It must stay valid. */
+void mxq_set_message_place(const char *place);
+
 /* Each prints one line, "mxfp4q: " first, and leaves errno as it was. */
 void mxq_print_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void mxq_print_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -146,6 +146,21 @@ bool mxq_parse_u64(const char *option, const char *text, uint64_t max, uint64_t 
     return false;
 }
 
+bool mxq_parse_real(const char *option, const char *text, double max, double *value)
+{
+    char *end;
+    double parsed;
+
+    errno = 0;
+    parsed = strtod(text, &end);
+    if ((is_digit(*text) || *text == '.') && *end == '\0' && errno == 0 && parsed >= 0 && parsed <= max) {
+        *value = parsed;
+        return true;
+    }
+    mxq_print_error("%s: \"%s\" is not a number from 0 to %g", option, text, max);
+    return false;
+}
+
 bool mxq_parse_int(const char *option, const char *text, int min, int max, int *value)
 {
     char *end;

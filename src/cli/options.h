@@ -43,6 +43,9 @@ typedef const char *(*mxq_name_func)(unsigned value);
 
 bool mxq_parse_word(const char *option, const char *text, mxq_name_func name, unsigned *value);
 bool mxq_parse_u64(const char *option, const char *text, uint64_t max, uint64_t *value);
+/* A decimal number from 0 to max, such as 1e-5. */
+bool mxq_parse_real(const char *option, const char *text, double max, double *value);
+
 bool mxq_parse_int(const char *option, const char *text, int min, int max, int *value);
 bool mxq_parse_hex32(const char *option, const char *text, uint32_t *value);
 

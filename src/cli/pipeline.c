@@ -1,12 +1,11 @@
 /* pipeline.c - one tensor through the quantizer, panel by panel, on several threads */
 #include "cli/pipeline.h"
 
+#include "cli/pool.h"
 #include "cli/progress.h"
 #include "io/checksum.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +24,7 @@ struct outcome {
     struct mxq_distortion distortion[MXQ_NUM_DIRECTIONS];
 };
 
-/* What the threads share. Everything below lock is guarded by it. */
+/* What the threads share. What follows done_nbytes is changed only where tasks are handed out or done, one at a time. */
 struct run {
     struct mxq_pipeline *pipeline;
     uint64_t high; /* rows of a panel, */
@@ -33,22 +32,21 @@ struct run {
     uint64_t nacross;
     uint64_t npanels;
     bool whole_rows; /* panels are contiguous in the file */
-    bool one_by_one; /* reading is in order, under the lock */
+    bool one_by_one; /* panels are read in order, one at a time */
     struct outcome *outcomes;
+    struct worker *workers;
 
-    pthread_mutex_t lock;
-    uint64_t next;
     uint64_t done_nbytes;
     bool only_count; /* a value that is not finite was found: write nothing any more */
-    bool failed;
-    struct mxq_fault *fault;
 };
 
 /* One thread's buffers. */
 struct worker {
     struct run *run;
+    bool only_count;
     uint8_t *elements;
     uint8_t *share[MXQ_NUM_BUFFERS];
+    struct mxq_histogram histogram[MXQ_NUM_DIRECTIONS]; /* counts: the order of adding them does not matter */
 };
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -108,7 +106,27 @@ static bool write_shares(const struct worker *worker, const struct mxq_panel *pa
     return true;
 }
 
-static bool quantize_panel(const struct worker *worker, const struct mxq_panel *panel, const struct mxq_matrix *matrix,
+static enum mxq_status measure_panel(struct worker *worker, const struct mxq_panel *panel,
+                                     const struct mxq_matrix *matrix, const struct mxq_destination out[MXQ_NUM_BUFFERS],
+                                     struct outcome *outcome)
+{
+    const struct mxq_plan *plan = worker->run->pipeline->plan;
+    struct mxq_origin in[MXQ_NUM_BUFFERS];
+    enum mxq_status status = MXQ_OK;
+
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        in[b] = (struct mxq_origin){out[b].bytes, out[b].pitch_nbytes};
+    for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS && status == MXQ_OK; d++) {
+        if (!plan->options.wanted[d])
+            continue;
+        status = mxq_measure_panel(plan, panel, matrix, out, d, &outcome->distortion[d]);
+        if (status == MXQ_OK)
+            status = mxq_count_panel(plan, panel, in, d, &worker->histogram[d]);
+    }
+    return status;
+}
+
+static bool quantize_panel(struct worker *worker, const struct mxq_panel *panel, const struct mxq_matrix *matrix,
                            struct outcome *outcome, struct mxq_fault *fault)
 {
     const struct mxq_pipeline *pipeline = worker->run->pipeline;
@@ -121,9 +139,8 @@ static bool quantize_panel(const struct worker *worker, const struct mxq_panel *
         out[b] = (struct mxq_destination){worker->share[b], share.run_nbytes};
     }
     status = mxq_quantize_panel(pipeline->plan, pipeline->kernel, panel, matrix, out, &outcome->nonfinite);
-    for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS && status == MXQ_OK && pipeline->measure; d++)
-        if (pipeline->plan->options.wanted[d])
-            status = mxq_measure_panel(pipeline->plan, panel, matrix, out, d, &outcome->distortion[d]);
+    if (status == MXQ_OK && pipeline->measure)
+        status = measure_panel(worker, panel, matrix, out, outcome);
     if (status != MXQ_OK)
         mxq_set_fault(fault, NULL, 0, "bug: a panel was refused: %s", mxq_describe_status(status));
     return status == MXQ_OK;
@@ -136,7 +153,7 @@ static void count_nonfinite(const struct mxq_panel *panel, const struct mxq_matr
     outcome->col += panel->col0;
 }
 
-static bool process_panel(struct worker *worker, uint64_t index, bool only_count, struct mxq_fault *fault)
+static bool process_panel(struct worker *worker, uint64_t index, struct mxq_fault *fault)
 {
     struct run *run = worker->run;
     struct outcome *outcome = &run->outcomes[index];
@@ -144,7 +161,7 @@ static bool process_panel(struct worker *worker, uint64_t index, bool only_count
     const struct mxq_matrix matrix = {worker->elements, run->pipeline->tensor->dtype, panel.rows, panel.cols,
                                       panel.cols};
 
-    if (only_count) {
+    if (worker->only_count) {
         count_nonfinite(&panel, &matrix, outcome);
         return true;
     }
@@ -170,41 +187,32 @@ static bool read_panel(struct worker *worker, uint64_t index, struct mxq_fault *
                           run->whole_rows ? &outcome->crc : NULL, fault);
 }
 
-/* The lock is held. The first fault is the one that is told. */
-static void note_end(struct run *run, uint64_t index, bool good, const struct mxq_fault *fault)
+static bool take_panel(void *context, unsigned number, uint64_t index, struct mxq_fault *fault)
 {
-    if (!good && !run->failed) {
-        run->failed = true;
-        *run->fault = *fault;
-    }
+    struct run *run = context;
+    struct worker *worker = &run->workers[number];
+
+    worker->only_count = run->only_count;
+    return !run->one_by_one || read_panel(worker, index, fault);
+}
+
+static bool run_panel(void *context, unsigned number, uint64_t index, struct mxq_fault *fault)
+{
+    struct run *run = context;
+    struct worker *worker = &run->workers[number];
+
+    return (run->one_by_one || read_panel(worker, index, fault)) && process_panel(worker, index, fault);
+}
+
+static void note_panel(void *context, unsigned number, uint64_t index)
+{
+    struct run *run = context;
+
+    (void)number;
     if (run->outcomes[index].nonfinite && run->pipeline->stop_at_nonfinite)
         run->only_count = true;
     run->done_nbytes += run->outcomes[index].nbytes;
     mxq_update_progress(run->done_nbytes);
-}
-
-static void *work(void *argument)
-{
-    struct worker *worker = argument;
-    struct run *run = worker->run;
-
-    pthread_mutex_lock(&run->lock);
-    while (!run->failed && run->next < run->npanels) {
-        const uint64_t index = run->next++;
-        const bool only_count = run->only_count;
-        struct mxq_fault fault;
-        bool good = true;
-        if (run->one_by_one)
-            good = read_panel(worker, index, &fault);
-        pthread_mutex_unlock(&run->lock);
-        if (!run->one_by_one)
-            good = read_panel(worker, index, &fault);
-        good = good && process_panel(worker, index, only_count, &fault);
-        pthread_mutex_lock(&run->lock);
-        note_end(run, index, good, &fault);
-    }
-    pthread_mutex_unlock(&run->lock);
-    return NULL;
 }
 
 /* The first panel is the largest, so its sizes do for all. */
@@ -237,54 +245,27 @@ static void free_workers(struct worker *workers, unsigned nworkers)
     free(workers);
 }
 
-/* Runs work() on this thread and on as many others as can be had. Signals are for this one, which owns the outset. */
-static void run_workers(struct worker *workers, unsigned nworkers)
+static bool run_threads(struct run *run, struct mxq_fault *fault)
 {
-    pthread_t *threads = calloc(nworkers, sizeof(*threads));
-    unsigned nstarted = 0;
-    sigset_t all, before;
+    const unsigned nworkers = mxq_count_workers(run->pipeline->nthreads, run->npanels);
+    const struct mxq_tasks tasks = {run->npanels, nworkers, run, take_panel, run_panel, note_panel};
+    bool good;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    while (threads != NULL && nstarted + 1 < nworkers &&
-           pthread_create(&threads[nstarted], NULL, work, &workers[nstarted + 1]) == 0)
-        nstarted++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    work(&workers[0]);
-    for (unsigned i = 0; i < nstarted; i++)
-        pthread_join(threads[i], NULL);
-    free(threads);
-}
-
-static bool run_threads(struct run *run)
-{
-    const unsigned nworkers = (unsigned)smaller(run->pipeline->nthreads, run->npanels);
-    struct worker *workers = calloc(nworkers, sizeof(*workers));
-    bool good = workers != NULL;
-
+    run->workers = calloc(nworkers, sizeof(*run->workers));
+    good = run->workers != NULL;
     if (!good)
-        mxq_set_fault(run->fault, NULL, ENOMEM, "cannot quantize");
+        mxq_set_fault(fault, NULL, ENOMEM, "cannot quantize");
     for (unsigned i = 0; i < nworkers && good; i++)
-        good = allocate_worker(&workers[i], run, run->fault);
-    if (good)
-        run_workers(workers, nworkers);
-    free_workers(workers, nworkers);
-    return good && !run->failed;
+        good = allocate_worker(&run->workers[i], run, fault);
+    good = good && mxq_run_tasks(&tasks, fault);
+    for (unsigned i = 0; i < nworkers && good; i++)
+        for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
+            mxq_add_histogram(&run->pipeline->histogram[d], &run->workers[i].histogram[d]);
+    free_workers(run->workers, nworkers);
+    return good;
 }
 
 /* ---- the sum */
-
-static void add_distortion(struct mxq_distortion *sum, const struct mxq_distortion *part)
-{
-    sum->nelems += part->nelems;
-    sum->nsaturated += part->nsaturated;
-    sum->signal += part->signal;
-    sum->noise += part->noise;
-    sum->decoded += part->decoded;
-    sum->product += part->product;
-    if (!(part->largest <= sum->largest))
-        sum->largest = part->largest;
-}
 
 static void add_nonfinite(struct mxq_pipeline *pipeline, const struct outcome *outcome)
 {
@@ -308,7 +289,7 @@ static void sum_up(struct run *run)
         pipeline->crc = mxq_combine_crc(pipeline->crc, outcome->crc, outcome->nbytes);
         add_nonfinite(pipeline, outcome);
         for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
-            add_distortion(&pipeline->distortion[d], &outcome->distortion[d]);
+            mxq_add_distortion(&pipeline->distortion[d], &outcome->distortion[d]);
     }
 }
 
@@ -326,24 +307,24 @@ static bool prepare_source(struct run *run, struct mxq_fault *fault)
     return true;
 }
 
-static bool run_panels(struct run *run)
+static bool run_panels(struct run *run, struct mxq_fault *fault)
 {
     struct mxq_pipeline *pipeline = run->pipeline;
     bool good;
 
     choose_panels(run);
-    if (!prepare_source(run, run->fault))
+    if (!prepare_source(run, fault))
         return false;
     run->outcomes = calloc(run->npanels, sizeof(*run->outcomes));
     if (run->outcomes == NULL) {
-        mxq_set_fault(run->fault, NULL, ENOMEM, "cannot quantize");
+        mxq_set_fault(fault, NULL, ENOMEM, "cannot quantize");
         return false;
     }
-    good = run_threads(run);
+    good = run_threads(run, fault);
     if (good)
         sum_up(run);
     if (good && !run->whole_rows)
-        good = mxq_checksum_tensor(pipeline->source, &pipeline->crc, run->fault);
+        good = mxq_checksum_tensor(pipeline->source, &pipeline->crc, fault);
     free(run->outcomes);
     return good;
 }
@@ -351,14 +332,10 @@ static bool run_panels(struct run *run)
 bool mxq_run_pipeline(struct mxq_pipeline *pipeline, struct mxq_fault *fault)
 {
     struct run run;
-    bool good = true;
 
     memset(&run, 0, sizeof(run));
     run.pipeline = pipeline;
-    run.fault = fault;
-    pthread_mutex_init(&run.lock, NULL);
-    if (pipeline->plan->rows != 0 && pipeline->plan->cols != 0)
-        good = run_panels(&run);
-    pthread_mutex_destroy(&run.lock);
-    return good && mxq_finish_tensor(pipeline->source, fault);
+    if (pipeline->plan->rows != 0 && pipeline->plan->cols != 0 && !run_panels(&run, fault))
+        return false;
+    return mxq_finish_tensor(pipeline->source, fault);
 }

@@ -29,6 +29,7 @@ struct mxq_pipeline {
     uint64_t nonfinite_row;
     uint64_t nonfinite_col;
     struct mxq_distortion distortion[MXQ_NUM_DIRECTIONS];
+    struct mxq_histogram histogram[MXQ_NUM_DIRECTIONS]; /* with measure */
 };
 
 /* Runs it. False on a fault; infinities and NaNs are none, the caller looks at them. */

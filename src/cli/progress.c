@@ -1,6 +1,8 @@
 /* progress.c - the progress line of a long job */
 #include "cli/progress.h"
 
+#include "io/fault.h"
+
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,7 +14,7 @@ static struct {
     enum mxq_progress_mode mode;
     bool active;
     bool visible;
-    const char *name;
+    struct mxq_fault name; /* without control characters */
     uint64_t total_nbytes;
     double started;
     double updated;
@@ -36,7 +38,7 @@ void mxq_start_progress(const char *name, uint64_t total_nbytes)
     progress.active =
         progress.mode == MXQ_PROGRESS_ALWAYS || (progress.mode == MXQ_PROGRESS_AUTO && isatty(STDERR_FILENO));
     progress.visible = false;
-    progress.name = name;
+    mxq_set_fault(&progress.name, NULL, 0, "%s", name);
     progress.total_nbytes = total_nbytes;
     progress.started = now();
     progress.updated = progress.started + SILENT_SECONDS - SECONDS_BETWEEN_UPDATES;
@@ -48,7 +50,7 @@ static void print_line(uint64_t done_nbytes, double seconds)
     const double left = rate > 0 ? (double)(progress.total_nbytes - done_nbytes) / rate : 0;
     const double percent = progress.total_nbytes ? 100.0 * (double)done_nbytes / (double)progress.total_nbytes : 100.0;
 
-    fprintf(stderr, "\r\033[K%s: %3.0f %% of %.1f MB, %.1f MB/s, %.0f s left", progress.name, percent,
+    fprintf(stderr, "\r\033[K%s: %3.0f %% of %.1f MB, %.1f MB/s, %.0f s left", progress.name.text, percent,
             1e-6 * (double)progress.total_nbytes, 1e-6 * rate, left);
     fflush(stderr);
     progress.visible = true;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Written before the folder exists and read by the handler, so that there is no moment in which it would be left. */
+/* Read by the handler, so signals are held back while they and the folder change. */
 static char made_folder[4096];
 static volatile sig_atomic_t folder_is_made;
 
@@ -46,6 +46,8 @@ void mxq_install_signal_handlers(void)
 bool mxq_make_folder(const char *path)
 {
     struct stat st;
+    sigset_t all, previous;
+    bool made;
 
     if (stat(path, &st) == 0) {
         errno = ENOTDIR;
@@ -56,10 +58,13 @@ bool mxq_make_folder(const char *path)
         return false;
     }
     strcpy(made_folder, path);
-    if (mkdir(path, 0777) != 0)
-        return false;
-    folder_is_made = 1;
-    return true;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &previous);
+    made = mkdir(path, 0777) == 0;
+    if (made)
+        folder_is_made = 1;
+    pthread_sigmask(SIG_SETMASK, &previous, NULL);
+    return made;
 }
 
 void mxq_remove_made_folder(void)

@@ -1,0 +1,376 @@
+/* quantize_options.c - the options that say what is made of a tensor and where it goes */
+#include "cli/quantize_options.h"
+
+#include "cli/json.h"
+#include "cli/msg.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- words */
+
+static const char *scale_word(unsigned value)
+{
+    return mxq_scale_rule_name((enum mxq_scale_rule)value);
+}
+
+static const char *ties_word(unsigned value)
+{
+    return mxq_ties_name((enum mxq_ties)value);
+}
+
+static const char *sign_word(unsigned value)
+{
+    return mxq_sign_name((enum mxq_sign)value);
+}
+
+static const char *buffer_word(unsigned value)
+{
+    return mxq_buffer_name((enum mxq_buffer)value);
+}
+
+static const char *layout_word(unsigned value)
+{
+    return mxq_layout_name((enum mxq_layout)value);
+}
+
+static const char *format_word(unsigned value)
+{
+    return mxq_format_name((enum mxq_format)value);
+}
+
+static const char *profile_word(unsigned value)
+{
+    const struct mxq_profile *profile = mxq_get_profile(value);
+
+    return profile != NULL ? profile->name : NULL;
+}
+
+static const char *direction_word(unsigned value)
+{
+    return value == MXQ_NUM_DIRECTIONS ? "both" : mxq_direction_name((enum mxq_direction)value);
+}
+
+static const char *tail_word(unsigned value)
+{
+    static const char *const words[] = {"pad", "error", NULL};
+
+    return words[value];
+}
+
+static const char *nonfinite_word(unsigned value)
+{
+    static const char *const words[] = {"error", "profile", NULL};
+
+    return words[value];
+}
+
+static const char *device_word(unsigned value)
+{
+    static const char *const words[] = {"auto", "cpu", NULL};
+
+    return words[value];
+}
+
+static const char *hadamard_word(unsigned value)
+{
+    static const char *const words[] = {"16", NULL};
+
+    return words[value];
+}
+
+/* ---- one option */
+
+static bool parse_recipe_option(struct mxq_quantize_request *r, int opt, const char *value)
+{
+    unsigned word;
+
+    switch (opt) {
+    case MXQ_OPT_PROFILE:
+        r->profile = value;
+        return true;
+    case MXQ_OPT_SCALE:
+        return r->has_scale = mxq_parse_word("--scale", value, scale_word, &r->scale);
+    case MXQ_OPT_TIES:
+        return r->has_ties = mxq_parse_word("--ties", value, ties_word, &r->ties);
+    case MXQ_OPT_SIGN:
+        return r->has_sign = mxq_parse_word("--sign", value, sign_word, &r->sign);
+    case MXQ_OPT_ZERO_BYTE:
+        return r->has_zero_byte = mxq_parse_u64("--zero-byte", value, 254, &r->zero_byte);
+    case MXQ_OPT_HADAMARD:
+        r->hadamard = true;
+        return value == NULL || mxq_parse_word("--hadamard", value, hadamard_word, &word);
+    case MXQ_OPT_HADAMARD_SIGNS:
+        r->hadamard = true;
+        return mxq_parse_hex32("--hadamard-signs", value, &r->hadamard_signs);
+    case MXQ_OPT_NONFINITE:
+        if (!mxq_parse_word("--nonfinite", value, nonfinite_word, &word))
+            return false;
+        r->settings.nonfinite_allowed = word == 1;
+        return true;
+    case MXQ_OPT_DIRECTION:
+        if (!mxq_parse_word("--direction", value, direction_word, &word))
+            return false;
+        r->settings.quantize.wanted[MXQ_ROWWISE] = word != MXQ_COLUMNWISE;
+        r->settings.quantize.wanted[MXQ_COLUMNWISE] = word != MXQ_ROWWISE;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool parse_output_option(struct mxq_quantize_request *r, int opt, const char *value)
+{
+    unsigned word;
+
+    switch (opt) {
+    case 'o':
+        r->settings.output = value;
+        return true;
+    case 'f':
+        return r->settings.outset.force = true;
+    case MXQ_OPT_FORMAT:
+        if (!mxq_parse_word("--format", value, format_word, &word))
+            return false;
+        r->settings.result.format = word;
+        return true;
+    case MXQ_OPT_GZIP:
+        return r->settings.result.gzip = true;
+    case MXQ_OPT_ONLY:
+        if (!mxq_parse_word("--only", value, buffer_word, &word))
+            return false;
+        r->settings.only = (int)word;
+        return true;
+    case MXQ_OPT_NO_FSYNC:
+        return r->settings.outset.no_fsync = true;
+    case MXQ_OPT_LAYOUT:
+        r->layout = value;
+        return true;
+    case MXQ_OPT_SHUFFLE:
+        r->shuffle = value;
+        return true;
+    case MXQ_OPT_PAD_FILL:
+        return r->has_pad_fill = mxq_parse_u64("--pad-fill", value, 255, &r->pad_fill);
+    case MXQ_OPT_TAIL:
+        if (!mxq_parse_word("--tail", value, tail_word, &word))
+            return false;
+        r->settings.tail_error = word == 1;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool parse_running_option(struct mxq_quantize_request *r, int opt, const char *value)
+{
+    unsigned word;
+    int number;
+
+    switch (opt) {
+    case 'j':
+        if (!mxq_parse_int("-j", value, 1, 4096, &number))
+            return false;
+        r->settings.nthreads = (unsigned)number;
+        return true;
+    case MXQ_OPT_KERNEL:
+        r->kernel = value;
+        return true;
+    case MXQ_OPT_DEVICE:
+        return mxq_parse_word("--device", value, device_word, &word);
+    case MXQ_OPT_REPORT:
+        return r->settings.measure = true;
+    case MXQ_OPT_JSON:
+        return r->json = true;
+    case 'q':
+        mxq_set_verbosity(MXQ_QUIET);
+        mxq_set_progress_mode(MXQ_PROGRESS_NEVER);
+        return true;
+    case 'v':
+        mxq_set_verbosity(MXQ_VERBOSE);
+        return true;
+    case MXQ_OPT_PROGRESS:
+        mxq_set_progress_mode(MXQ_PROGRESS_ALWAYS);
+        return true;
+    case 'h':
+        return r->help = true;
+    default:
+        return false;
+    }
+}
+
+bool mxq_parse_quantize_option(struct mxq_quantize_request *r, int opt, const char *value)
+{
+    if (mxq_is_input_option(opt))
+        return mxq_parse_input_option(&r->settings.input, opt, value);
+    switch (opt) {
+    case MXQ_OPT_PROFILE:
+    case MXQ_OPT_SCALE:
+    case MXQ_OPT_TIES:
+    case MXQ_OPT_SIGN:
+    case MXQ_OPT_ZERO_BYTE:
+    case MXQ_OPT_HADAMARD:
+    case MXQ_OPT_HADAMARD_SIGNS:
+    case MXQ_OPT_NONFINITE:
+    case MXQ_OPT_DIRECTION:
+        return parse_recipe_option(r, opt, value);
+    case 'o':
+    case 'f':
+    case MXQ_OPT_FORMAT:
+    case MXQ_OPT_GZIP:
+    case MXQ_OPT_ONLY:
+    case MXQ_OPT_NO_FSYNC:
+    case MXQ_OPT_LAYOUT:
+    case MXQ_OPT_SHUFFLE:
+    case MXQ_OPT_PAD_FILL:
+    case MXQ_OPT_TAIL:
+        return parse_output_option(r, opt, value);
+    default:
+        return parse_running_option(r, opt, value);
+    }
+}
+
+/* ---- all options together */
+
+static bool apply_profile(struct mxq_quantize_request *r)
+{
+    struct mxq_settings *settings = &r->settings;
+    const bool rowwise = settings->quantize.wanted[MXQ_ROWWISE];
+    const bool columnwise = settings->quantize.wanted[MXQ_COLUMNWISE];
+    unsigned index = 0;
+
+    if (r->profile != NULL && !mxq_parse_word("--profile", r->profile, profile_word, &index))
+        return false;
+    settings->profile = mxq_get_profile(index);
+    mxq_init_options(&settings->quantize, settings->profile);
+    settings->quantize.wanted[MXQ_ROWWISE] = rowwise;
+    settings->quantize.wanted[MXQ_COLUMNWISE] = columnwise;
+    return true;
+}
+
+static void apply_switches(struct mxq_quantize_request *r)
+{
+    struct mxq_recipe *recipe = &r->settings.quantize.recipe;
+
+    if (r->has_scale)
+        recipe->scale = r->scale;
+    if (r->has_ties)
+        recipe->ties = r->ties;
+    if (r->has_sign)
+        recipe->sign = r->sign;
+    if (r->has_zero_byte)
+        recipe->zero_byte = (uint8_t)r->zero_byte;
+    if (r->has_pad_fill)
+        r->settings.quantize.pad_fill = (uint8_t)r->pad_fill;
+    recipe->hadamard = r->hadamard;
+    recipe->hadamard_signs = r->hadamard_signs;
+}
+
+static bool apply_layout(struct mxq_quantize_request *r)
+{
+    unsigned layout = MXQ_AITER;
+
+    if (r->layout != NULL && !mxq_parse_word("--layout", r->layout, layout_word, &layout))
+        return false;
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        r->settings.quantize.layout[b] = layout;
+    return true;
+}
+
+static bool apply_shuffle(struct mxq_quantize_request *r)
+{
+    enum mxq_layout *layout = r->settings.quantize.layout;
+    char *list, *rest, *word;
+    unsigned buffer;
+    bool good = true;
+
+    if (r->shuffle == NULL)
+        return true;
+    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+        layout[b] = strcmp(r->shuffle, "all") == 0 ? MXQ_AITER : MXQ_LINEAR;
+    if (strcmp(r->shuffle, "all") == 0 || strcmp(r->shuffle, "none") == 0)
+        return true;
+    list = strdup(r->shuffle);
+    if (list == NULL) {
+        mxq_print_error("--shuffle: %s", strerror(ENOMEM));
+        return false;
+    }
+    rest = list;
+    while (good && (word = strsep(&rest, ",")) != NULL) {
+        good = mxq_parse_word("--shuffle", word, buffer_word, &buffer);
+        if (good)
+            layout[buffer] = MXQ_AITER;
+    }
+    free(list);
+    return good;
+}
+
+static void apply_only(struct mxq_quantize_request *r)
+{
+    struct mxq_settings *settings = &r->settings;
+    const int only = settings->only;
+
+    settings->result.only = only;
+    if (only >= 0) {
+        /* A report is of the directions that were asked for; the buffer's own is computed in any case. */
+        const bool rowwise = only == MXQ_ROWWISE_DATA || only == MXQ_ROWWISE_SCALE;
+        bool *wanted = settings->quantize.wanted;
+        wanted[MXQ_ROWWISE] = rowwise || (settings->measure && wanted[MXQ_ROWWISE]);
+        wanted[MXQ_COLUMNWISE] = !rowwise || (settings->measure && wanted[MXQ_COLUMNWISE]);
+    }
+}
+
+static bool apply_kernel(struct mxq_quantize_request *r)
+{
+    if (mxq_select_kernel(r->kernel, &r->settings.kernel) == MXQ_OK)
+        return true;
+    if (r->kernel != NULL)
+        mxq_print_error("--kernel: \"%s\" is no kernel that this machine can run (see mxfp4q devices)", r->kernel);
+    else
+        mxq_print_error("MXFP4Q_KERNEL: \"%s\" is no kernel that this machine can run (see mxfp4q devices)",
+                        getenv("MXFP4Q_KERNEL"));
+    return false;
+}
+
+bool mxq_complete_quantize_request(struct mxq_quantize_request *r)
+{
+    if (!apply_profile(r) || !apply_layout(r) || !apply_shuffle(r) || !apply_kernel(r))
+        return false;
+    apply_only(r);
+    apply_switches(r);
+    return true;
+}
+
+void mxq_init_quantize_request(struct mxq_quantize_request *r)
+{
+    const long ncpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    memset(r, 0, sizeof(*r));
+    mxq_init_input_request(&r->settings.input);
+    r->settings.quantize.wanted[MXQ_ROWWISE] = true;
+    r->settings.quantize.wanted[MXQ_COLUMNWISE] = true;
+    r->settings.only = -1;
+    r->settings.nthreads = ncpus > 0 ? (unsigned)ncpus : 1;
+}
+
+bool mxq_print_job_reports(const struct mxq_quantize_request *r, const json_t *reports)
+{
+    size_t i;
+    json_t *report;
+
+    if (r->json)
+        return mxq_print_json(reports);
+    json_array_foreach(reports, i, report)
+    {
+        const json_t *table = json_object_get(report, "report");
+        if (table == NULL)
+            continue;
+        printf("%s\n", json_string_value(json_object_get(report, "manifest")));
+        mxq_print_report(table);
+    }
+    return true;
+}
