@@ -28,7 +28,7 @@ run_tap() {
 
 scratch=$build/tests/scratch
 run_tap check_kernels "$build/tests/check_kernels"
-for check in check_io check_outfile; do
+for check in check_io check_outfile check_stored check_heatmap; do
     rm -rf "$scratch" && mkdir "$scratch"
     run_tap "$check" "$build/tests/$check" "$scratch"
     rm -rf "$scratch"

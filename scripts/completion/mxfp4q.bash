@@ -26,7 +26,13 @@ _mxfp4q_list() {
 _mxfp4q_value() {
     local buffers="rowwise_data rowwise_scale columnwise_data columnwise_scale"
     case $1 in
-    -o | --output) _mxfp4q_files ;;
+    -o | --output | --source | --test-scale | --golden-scale | --heatmap | --scale-file) _mxfp4q_files ;;
+    --nibbles | --from-nibbles) _mxfp4q_words low high ;;
+    --to | --from) _mxfp4q_words ggml ;;
+    --rules) _mxfp4q_words exact mxfp8 te-mxfp4 ;;
+    --adjust | --accept-ties) _mxfp4q_words yes no ;;
+    --from-layout | --test-layout | --golden-layout) _mxfp4q_words linear aiter linear,aiter aiter,linear ;;
+    --buffer) _mxfp4q_words "$buffers" ;;
     --format) _mxfp4q_words npy raw npz ;;
     --only) _mxfp4q_words "$buffers" ;;
     --direction) _mxfp4q_words rowwise columnwise both ;;
@@ -46,9 +52,13 @@ _mxfp4q_value() {
         ;;
     --tail) _mxfp4q_words pad error ;;
     --dtype) _mxfp4q_words bf16 f16 f32 ;;
+    --pattern) _mxfp4q_words uniform normal lognormal ties edges edges-finite zeros ramp outlier ;;
+    --suite) _mxfp4q_files ;;
     --kernel) _mxfp4q_words "$(mxfp4q devices 2>/dev/null | sed -n 's/^ [* ] \([^ ]*\) .*/\1/p')" ;;
     --device) _mxfp4q_words auto cpu ;;
-    --zero-byte | --hadamard-signs | --pad-fill | --shape | --offset | --member | --flatten | -j | --jobs) COMPREPLY=() ;;
+    --scale-atol | --scale-limit | --scale-share | --atol | --rtol | --codes-per-scale | --code-share) COMPREPLY=() ;;
+    --test-member | --golden-member | --matrix | --limit) COMPREPLY=() ;;
+    --zero-byte | --hadamard-signs | --pad-fill | --shape | --offset | --member | --flatten | --seed | -j | --jobs) COMPREPLY=() ;;
     *) return 1 ;;
     esac
 }
@@ -56,9 +66,10 @@ _mxfp4q_value() {
 _mxfp4q() {
     local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local input="--dtype --shape --offset --partial --member --flatten"
+    local stored="--scale-file --from-layout --from-nibbles --shape --raw --no-verify"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _mxfp4q_words quantize info devices help --help --version
+        _mxfp4q_words quantize dequantize convert diff info gen devices help --help --version
         return
     fi
     # --option=value arrives as three words.
@@ -81,7 +92,27 @@ _mxfp4q() {
             --zero-byte --hadamard --hadamard-signs --nonfinite --layout --shuffle --pad-fill --tail "$input" -j --jobs \
             --kernel --device --report --json -q --quiet -v --verbose --progress -h --help
         ;;
-    info:-*) _mxfp4q_words --json "$input" -q --quiet -h --help ;;
+    diff:-*)
+        _mxfp4q_words --rules --scale-atol --scale-limit --scale-share --adjust --atol --rtol --accept-ties \
+            --codes-per-scale --code-share --padding --source --profile --test-scale --golden-scale --test-layout \
+            --golden-layout --test-member --golden-member --buffer --matrix "$input" -j --jobs --limit --no-guess --heatmap \
+            -f --force --json -q --quiet -h --help
+        ;;
+    dequantize:-*)
+        _mxfp4q_words -o --output -f --force --format --dtype --no-fsync --direction --inverse-hadamard "$stored" -q --quiet \
+            -h --help
+        ;;
+    convert:-*)
+        _mxfp4q_words -o --output -f --force --format --gzip --no-fsync --to --direction --layout --shuffle --pad-fill --nibbles \
+            --from "$stored" -q --quiet -h --help
+        ;;
+    info:-*) _mxfp4q_words --json --source "$input" -q --quiet -h --help ;;
+    gen:*)
+        _mxfp4q_words --shape --dtype --pattern --seed --golden --suite -o --output -f --force --format --gzip --only \
+            --no-fsync --direction --profile --scale --ties --sign --zero-byte --hadamard --hadamard-signs --nonfinite \
+            --flatten --layout --shuffle --pad-fill --tail -j --jobs --kernel --device --report --json -q --quiet \
+            -v --verbose --progress -h --help
+        ;;
     devices:*) _mxfp4q_words --json -h --help ;;
     *) _mxfp4q_files ;;
     esac
