@@ -596,20 +596,25 @@ static bool quantize_panel(const struct mxq_task *task)
     return nonfinite;
 }
 
-#endif /* __x86_64__ */
+static bool runs_here(void)
+{
+    return mxq_cpu_has("avx2") && mxq_cpu_has("f16c");
+}
+
+#else
+
+static bool quantize_panel(const struct mxq_task *task)
+{
+    (void)task;
+    return false;
+}
 
 static bool runs_here(void)
 {
-#if defined(__x86_64__)
-    return mxq_cpu_has("avx2") && mxq_cpu_has("f16c");
-#else
     return false;
-#endif
 }
 
-#if !defined(__x86_64__)
-#define quantize_panel NULL
-#endif
+#endif /* __x86_64__ */
 
 const struct mxq_kernel mxq_kernel_avx2 = {
     .name = "avx2",

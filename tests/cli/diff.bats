@@ -325,3 +325,25 @@ assert len(report["first"]) == 2 and report["first"][0]["class"] == "tie"' <<<"$
     run -2 --separate-stderr "$MXFP4Q" diff a a --source x.raw --shape 4x4 --dtype f32
     [[ $stderr == *'a source of 4 x 4; the results are of 384 x 384'* ]]
 }
+
+@test "the recipe for continuous integration: goldens once, and a pull request that breaks a kernel fails with a reason" {
+    cat >cases <<'END'
+square  --shape 64x96   --pattern lognormal --seed 1
+ragged  --shape 37x101  --pattern ties      --seed 2 --dtype f32
+deep    --shape 8x32x64 --pattern normal    --seed 3
+END
+    "$MXFP4Q" gen --suite cases --golden --profile te-hip -o golden
+    mkdir test
+    for name in square ragged deep; do
+        quantize "golden/$name.npy" -o "test/$name"
+    done
+    run -0 "$MXFP4Q" diff test golden --source golden
+    [ "$(grep -c ': identical$' <<<"$output")" -eq 3 ]
+    # the pull request rounds ties away from zero
+    quantize golden/ragged.npy -o test/ragged -f --ties away
+    run -1 "$MXFP4Q" diff test golden --source golden
+    [[ $output == *"ragged: different, "*" codes tie; TEST is what ties away from zero gives"* ]]
+    [ "$(grep -c ': identical$' <<<"$output")" -eq 2 ]
+    run -1 "$MXFP4Q" diff test/ragged golden/ragged --source golden/ragged.npy --heatmap where.png --json
+    [ -s where.png ]
+}
