@@ -81,6 +81,9 @@ $(BUILD)/.config: FORCE
 	@printf '%s\n' '$(subst ','\'',$(CONFIG))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(CONFIG))' > $@
 FORCE:
 
+# Objects that only one program needs are kept, or every run would compile them again.
+.SECONDARY:
+
 $(BUILD)/obj/src/kernels/%.o: EXTRA := -fPIC
 # A variant may use what its own file says, and no other file may. -O3 unrolls what is written as loops over registers.
 ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
