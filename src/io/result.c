@@ -29,6 +29,10 @@
  */
 #define MAPPED_RUN_NBYTES 32768
 
+/* Files up to this stay mapped; of larger ones, this much of what was written to. */
+#define KEPT_NBYTES ((size_t)48 << 20)
+#define RELEASED_NBYTES ((size_t)16 << 20)
+
 struct sink {
     struct mxq_result_buffer info;
     char *path;   /* owned; NULL in an archive, and for standard output */
@@ -260,13 +264,36 @@ bool mxq_result_wants(const struct mxq_result *result, enum mxq_buffer buffer)
     return result->sinks[buffer].info.present;
 }
 
+/* Lets go of mapped pages from first to end: their bytes are in the system's cache, and need not count as ours too. */
+static void release_pages(uint8_t *first, const uint8_t *end)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uint8_t *start = first + (page - (uintptr_t)first % page) % page;
+
+    if (end > start + page)
+        (void)madvise(start, (size_t)(end - start) / page * page, MADV_DONTNEED);
+}
+
+/*
+ * A panel touches pages all over the file, so of a large file most would stay mapped, and resident memory would grow with
+ * the result instead of with the panel. A small one keeps its pages, which the next panel writes to again.
+ */
 static void copy_runs(const struct sink *sink, const struct mxq_share *share, const uint8_t *bytes)
 {
     uint8_t *to = sink->map + sink->base + share->offset;
+    uint8_t *kept = to;
     uint64_t run;
 
-    for (run = 0; run < share->nruns; run++)
-        memcpy(to + run * share->pitch_nbytes, bytes + run * share->run_nbytes, (size_t)share->run_nbytes);
+    for (run = 0; run < share->nruns; run++) {
+        memcpy(to, bytes + run * share->run_nbytes, (size_t)share->run_nbytes);
+        if (sink->map_nbytes > KEPT_NBYTES && (size_t)(to - kept) > RELEASED_NBYTES) {
+            release_pages(kept, to);
+            kept = to;
+        }
+        to += share->pitch_nbytes;
+    }
+    if (sink->map_nbytes > KEPT_NBYTES)
+        release_pages(kept, to - share->pitch_nbytes);
 }
 
 bool mxq_write_share(struct mxq_result *result, enum mxq_buffer buffer, const struct mxq_share *share,
