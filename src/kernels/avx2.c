@@ -31,7 +31,7 @@
 
 /* Bit patterns of a tile, row after row, and what both directions need of them. */
 struct tile {
-    _Alignas(64) uint16_t x[TILE][TILE]; /* sign and sticky magnitude; not used when the input is read in place */
+    _Alignas(64) uint16_t x[TILE][TILE]; /* sign and sticky magnitude, when they are made for this tile alone */
     _Alignas(64) uint16_t u[TILE][TILE]; /* magnitude, with bit 6 added when ties go to even */
     _Alignas(32) uint16_t row_max[TILE];
     _Alignas(32) uint16_t col_max[TILE];
@@ -411,14 +411,39 @@ static inline __m256i narrow(__m256 a, __m256 b)
     return _mm256_permute4x64_epi64(packed, 0xd8);
 }
 
-static struct bits load_bits(const struct mxq_matrix *matrix, uint64_t row0, uint64_t col0, struct tile *tile)
-{
-    const struct bits bits = {tile->x[0], TILE};
+/* Columns of a strip that are staged at once: 32 rows of them, as 16 bits, fit the L1. */
+#define STAGE_COLS 512
 
+/* Rows begin in different sets of the cache, whatever is a power of two outside. */
+#define STAGE_STRIDE (STAGE_COLS + TILE)
+
+/* 32 values of a row to 16 bits each; asks for those that come one stage later. */
+static inline void stage_values(const struct mxq_matrix *matrix, uint64_t row, uint64_t col, uint16_t *to)
+{
+    const size_t elem = matrix->dtype == MXQ_F32 ? 4 : 2;
+    const char *from = (const char *)matrix->data + (row * matrix->row_stride + col) * elem;
+
+    _mm_prefetch(from + STAGE_COLS * elem, _MM_HINT_T0);
+    if (matrix->dtype == MXQ_BF16) {
+        store(to, load((const uint16_t *)(const void *)from));
+        store(to + 16, load((const uint16_t *)(const void *)from + 16));
+        return;
+    }
+    if (matrix->dtype == MXQ_F32)
+        _mm_prefetch(from + STAGE_COLS * elem + 64, _MM_HINT_T0);
+    store(to, narrow(load_8(matrix, row, col), load_8(matrix, row, col + 8)));
+    store(to + 16, narrow(load_8(matrix, row, col + 16), load_8(matrix, row, col + 24)));
+}
+
+/*
+ * Brings the full tiles of 32 rows and up to STAGE_COLS columns together, row after row. Tiles read in place would touch
+ * a page for each row, and rows a power of two apart would push each other out of the cache.
+ */
+static void stage_strip(const struct mxq_matrix *matrix, uint64_t row0, uint64_t col0, uint64_t cols, uint16_t *stage)
+{
     for (unsigned r = 0; r < TILE; r++)
-        for (unsigned c = 0; c < TILE; c += 16)
-            store(tile->x[r] + c, narrow(load_8(matrix, row0 + r, col0 + c), load_8(matrix, row0 + r, col0 + c + 8)));
-    return bits;
+        for (uint64_t c = 0; c + TILE <= cols; c += TILE)
+            stage_values(matrix, row0 + r, col0 + c, stage + r * STAGE_STRIDE + c);
 }
 
 /* ---------------------------------------------------------------------------------------------- Hadamard */
@@ -514,9 +539,6 @@ static struct bits transform_cols(const struct mxq_matrix *matrix, uint32_t sign
 
 /* ---------------------------------------------------------------------------------------------- panels */
 
-/* Rows whose columns share 64 bytes of a linear columnwise row, so that whole lines are written before they are left. */
-#define STRIP_ROWS 128
-
 /* Each direction has a transform of its own. */
 static bool quantize_transformed(const struct mxq_task *task, struct tile *tile, uint64_t row0, uint64_t col0)
 {
@@ -547,50 +569,50 @@ static bool quantize_by_scalar(const struct mxq_task *task, uint64_t row0, uint6
     return nonfinite;
 }
 
-/* Asks for the tile to the right, which comes after the others of this strip: far enough ahead, and still in the L1. */
-static inline void prefetch_tile(const struct mxq_matrix *matrix, uint64_t row0, uint64_t col0)
-{
-    const size_t elem = mxq_dtype_nbytes(matrix->dtype);
-    const char *from = (const char *)matrix->data + (row0 * matrix->row_stride + col0) * elem;
-
-    for (unsigned r = 0; r < TILE; r++)
-        for (size_t at = 0; at < TILE * elem; at += 64)
-            _mm_prefetch(from + r * matrix->row_stride * elem + at, _MM_HINT_T0);
-}
-
 /* A full tile; returns whether it has an infinity or a NaN. */
-static bool quantize_tile(const struct mxq_task *task, struct tile *tile, uint64_t row0, uint64_t col0)
+static bool quantize_tile(const struct mxq_task *task, struct tile *tile, struct bits bits, uint64_t row0,
+                          uint64_t col0)
 {
-    const struct mxq_matrix *matrix = task->matrix;
-    struct bits bits;
+    const bool rowwise = task->target[MXQ_ROWWISE].wanted;
+    const bool columnwise = task->target[MXQ_COLUMNWISE].wanted;
 
-    prefetch_tile(matrix, row0, col0 + TILE);
     if (task->recipe->hadamard)
         return quantize_transformed(task, tile, row0, col0);
-    if (matrix->dtype == MXQ_BF16)
-        bits = (struct bits){(const uint16_t *)matrix->data + row0 * matrix->row_stride + col0, matrix->row_stride};
-    else
-        bits = load_bits(matrix, row0, col0, tile);
-    if (quantize_bits(task, bits, tile, row0, col0, task->target[MXQ_ROWWISE].wanted,
-                      task->target[MXQ_COLUMNWISE].wanted))
+    if (quantize_bits(task, bits, tile, row0, col0, rowwise, columnwise))
         return false;
     return quantize_by_scalar(task, row0, col0);
+}
+
+static bool quantize_strip(const struct mxq_task *task, struct tile *tile, uint16_t *stage, uint64_t row0,
+                           uint64_t col0, uint64_t cols)
+{
+    const struct mxq_matrix *matrix = task->matrix;
+    const bool full_rows = matrix->rows - row0 >= TILE;
+    bool nonfinite = false;
+
+    if (full_rows && !task->recipe->hadamard)
+        stage_strip(matrix, row0, col0, cols, stage);
+    for (uint64_t c = 0; c < cols; c += TILE) {
+        const struct bits bits = {stage + c, STAGE_STRIDE};
+        if (full_rows && cols - c >= TILE)
+            nonfinite |= quantize_tile(task, tile, bits, row0, col0 + c);
+        else
+            nonfinite |= quantize_by_scalar(task, row0, col0 + c);
+    }
+    return nonfinite;
 }
 
 static bool quantize_panel(const struct mxq_task *task)
 {
     const struct mxq_matrix *matrix = task->matrix;
+    _Alignas(64) uint16_t stage[TILE * STAGE_STRIDE];
     struct tile tile;
     bool nonfinite = false;
 
-    for (uint64_t strip = 0; strip < matrix->rows; strip += STRIP_ROWS) {
-        for (uint64_t col = 0; col < matrix->cols; col += TILE) {
-            for (uint64_t row = strip; row < matrix->rows && row < strip + STRIP_ROWS; row += TILE) {
-                if (matrix->rows - row >= TILE && matrix->cols - col >= TILE)
-                    nonfinite |= quantize_tile(task, &tile, row, col);
-                else
-                    nonfinite |= quantize_by_scalar(task, row, col);
-            }
+    for (uint64_t row = 0; row < matrix->rows; row += TILE) {
+        for (uint64_t col = 0; col < matrix->cols; col += STAGE_COLS) {
+            const uint64_t cols = matrix->cols - col < STAGE_COLS ? matrix->cols - col : STAGE_COLS;
+            nonfinite |= quantize_strip(task, &tile, stage, row, col, cols);
         }
     }
     return nonfinite;
