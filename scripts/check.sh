@@ -28,11 +28,6 @@ fail() {
     printf 'not ok - %s\n' "$1"
 }
 
-skip() {
-    skipped=$((skipped + 1))
-    printf 'ok - %s # skip %s\n' "$1" "$2"
-}
-
 # A command that is a test by itself.
 check() {
     name=$1
@@ -44,11 +39,63 @@ check() {
     fi
 }
 
-# Adds up the last line of run-tests.sh.
-count() {
-    summary=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$1" | tail -n 1)
+# Builds with the given settings of make, warnings being errors, and runs all tests.
+build_and_test() {
+    name=$1
+    shift
+    if make -s -j "$(nproc)" BUILD="build-$name" WERROR=1 "$@" tests; then
+        echo "ok - $name builds without warnings"
+        make -s BUILD="build-$name" WERROR=1 "$@" check
+    else
+        echo "not ok - $name builds without warnings"
+        echo "0 passed, 0 failed, 0 skipped"
+    fi
+}
+
+# Lines of the sources that the tests reach, file by file.
+measure_coverage() {
+    make -s -j "$(nproc)" BUILD=build-coverage COVERAGE=1 CC=gcc tests >/dev/null &&
+        make -s BUILD=build-coverage COVERAGE=1 CC=gcc check >/dev/null
+    (
+        cd build-coverage || exit
+        find obj/src -name '*.gcno' -exec gcov -n {} + 2>/dev/null
+    ) | awk '
+        /^File .*src\// { file = $2; gsub(/\x27/, "", file); sub(/.*src\//, "src/", file) }
+        /^Lines executed:/ && file != "" {
+            split($0, part, /[:% ]/); share = part[3]; lines = $NF
+            if (file !~ /\.h$/) printf "%6.1f %% of %4d lines  %s\n", share, lines, file
+            done += share * lines / 100; all += lines; file = ""
+        }
+        END { if (all) printf "%6.1f %% of %4d lines  all of src/\n", 100 * done / all, all }' | sort -k 6
+}
+
+run_build() {
+    case $1 in
+    gcc) build_and_test gcc CC=gcc ;;
+    clang) build_and_test clang CC=clang ;;
+    sanitize) build_and_test sanitize CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g' ;;
+    coverage) measure_coverage ;;
+    *) echo "not ok - MXFP4Q_BUILDS: no build called $1" ;;
+    esac
+}
+
+# Builds one after the other; each leaves its output in build-NAME.log.
+run_lane() {
+    for build in "$@"; do
+        run_build "$build" >"build-$build.log" 2>&1 </dev/null
+    done
+}
+
+# Shows the output of a build, and adds up its tests.
+show_build() {
+    note "$1"
+    cat "build-$1.log"
+    [ "$1" != coverage ] || return
+    passed=$((passed + $(grep -c '^ok - .* builds without warnings' "build-$1.log")))
+    failed=$((failed + $(grep -c '^not ok - .* builds without warnings' "build-$1.log")))
+    summary=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "build-$1.log" | tail -n 1)
     if [ -z "$summary" ]; then
-        fail "$2: the tests did not end"
+        fail "$1: the tests came to their end"
         return
     fi
     # shellcheck disable=SC2086
@@ -56,24 +103,6 @@ count() {
     passed=$((passed + $1))
     failed=$((failed + $3))
     skipped=$((skipped + $5))
-}
-
-# Builds with the given settings of make, warnings being errors, and runs all tests.
-run_build() {
-    name=$1
-    shift
-    note "$name"
-    log=build-$name.log
-    if make -s -j "$(nproc)" BUILD="build-$name" WERROR=1 "$@" tests >"$log" 2>&1; then
-        pass "$name builds without warnings"
-    else
-        cat "$log"
-        fail "$name builds without warnings"
-        return
-    fi
-    make -s BUILD="build-$name" WERROR=1 "$@" check 2>&1 | tee "$log"
-    count "$log" "$name"
-    rm -f "$log"
 }
 
 sources() {
@@ -92,34 +121,29 @@ lint() {
     check "bats files are clean" shellcheck -x -s bash $(sources '*.bats' 'tests/cli/*.bash')
 }
 
-coverage() {
-    note "coverage of src/ by the tests"
-    make -s -j "$(nproc)" BUILD=build-coverage COVERAGE=1 CC=gcc tests >/dev/null 2>&1 &&
-        make -s BUILD=build-coverage COVERAGE=1 CC=gcc check >/dev/null 2>&1
-    (
-        cd build-coverage || exit
-        find obj/src -name '*.gcno' -exec gcov -n {} + 2>/dev/null
-    ) | awk '
-        /^File .*src\// { file = $2; gsub(/\x27/, "", file); sub(/.*src\//, "src/", file) }
-        /^Lines executed:/ && file != "" {
-            split($0, part, /[:% ]/); share = part[3]; lines = $NF
-            if (file !~ /\.h$/) printf "%6.1f %% of %4d lines  %s\n", share, lines, file
-            done += share * lines / 100; all += lines; file = ""
-        }
-        END { if (all) printf "%6.1f %% of %4d lines  all of src/\n", 100 * done / all, all }' | sort -k 6
-}
-
-builds=${MXFP4Q_BUILDS-gcc clang sanitize}
+# Two builds at a time: most tests use one CPU.
+builds=${MXFP4Q_BUILDS-gcc clang sanitize coverage}
+first=
+second=
 for build in $builds; do
     case $build in
-    gcc) run_build gcc CC=gcc ;;
-    clang) run_build clang CC=clang ;;
-    sanitize) run_build sanitize CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g' ;;
-    *) fail "MXFP4Q_BUILDS: no build called $build" ;;
+    gcc | sanitize) first="$first $build" ;;
+    *) second="$second $build" ;;
     esac
 done
+note "building and testing: $builds (a quarter of an hour; what they say comes at the end)"
+# shellcheck disable=SC2086
+run_lane $first &
+# shellcheck disable=SC2086
+run_lane $second &
+wait
+for build in $builds; do
+    [ "$build" = coverage ] || show_build "$build"
+done
 lint
-coverage
+case " $builds " in
+*" coverage "*) show_build coverage ;;
+esac
 
 printf '\n%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" -eq 0 ]

@@ -36,8 +36,9 @@ done
 
 if command -v bats >/dev/null 2>&1; then
     [ $# -gt 0 ] || set -- tests/cli/*.bats
-    MXFP4Q=$build/mxfp4q BUILD=$build
-    export MXFP4Q BUILD
+    # A test that hangs is a failure, not the end of the run.
+    MXFP4Q=$build/mxfp4q BUILD=$build BATS_TEST_TIMEOUT=300
+    export MXFP4Q BUILD BATS_TEST_TIMEOUT
     run_tap "bats" bats --tap "$@"
 else
     printf 'ok - the command line # skip bats is not installed\n' >>"$results"
