@@ -360,6 +360,9 @@ static bool quantize_tensor(struct job *job, const char *path, struct mxq_source
     item.source = source;
     item.tensor = tensor;
     good = quantize_item(&item);
+    /* There may be more files than can be open. A made input is settled when it has been read. */
+    if (good && !job->is_made)
+        good = mxq_settle_outset(job->outset, &job->fault);
     mxq_free_result(item.result);
     free(item.prefix);
     return good;

@@ -426,3 +426,12 @@ start_job() {
         diff -r -x w.json a b
     done
 }
+
+@test "there may be more inputs than files that can be open" {
+    local i
+    make_npy w.npy 2 32
+    for i in $(seq 40); do cp w.npy "w$i.npy"; done
+    ulimit -n 64
+    works quantize w?*.npy -o out --no-fsync -q
+    is "$(find out -type f | wc -l)" 200
+}
