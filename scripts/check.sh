@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 # shellcheck disable=SC2086
 install_packages $BUILD_PACKAGES clang clang-format cppcheck bats shellcheck groff man-db zsh libclang-rt-14-dev pkg-config \
-    python3-numpy || exit 2
+    python3-numpy procps || exit 2
 
 passed=0
 failed=0
