@@ -4,6 +4,7 @@
 #include "cli/progress.h"
 #include "cli/readback.h"
 #include "cli/tiling.h"
+#include "cli/words.h"
 #include "io/ggml.h"
 #include "io/manifest.h"
 #include "io/outfile.h"
@@ -92,26 +93,6 @@ struct session {
 
 /* ---------------------------------------------------------------------------------------------- options */
 
-static const char *buffer_word(unsigned value)
-{
-    return mxq_buffer_name((enum mxq_buffer)value);
-}
-
-static const char *layout_word(unsigned value)
-{
-    return mxq_layout_name((enum mxq_layout)value);
-}
-
-static const char *format_word(unsigned value)
-{
-    return mxq_format_name((enum mxq_format)value);
-}
-
-static const char *directions_word(unsigned value)
-{
-    return value == MXQ_NUM_DIRECTIONS ? "both" : mxq_direction_name((enum mxq_direction)value);
-}
-
 static const char *blocks_word(unsigned value)
 {
     static const char *const words[] = {"ggml", NULL};
@@ -125,7 +106,7 @@ static bool parse_layout_option(struct request *r, int opt, const char *value)
 
     switch (opt) {
     case OPT_DIRECTION:
-        if (!mxq_parse_word("--direction", value, directions_word, &word))
+        if (!mxq_parse_word("--direction", value, mxq_directions_word, &word))
             return false;
         r->both = word == MXQ_NUM_DIRECTIONS;
         r->readback.direction = r->both ? -1 : (int)word;
@@ -171,7 +152,7 @@ static bool parse_option(struct request *r, int opt, const char *value)
     case OPT_FROM:
         return r->from_ggml = mxq_parse_word("--from", value, blocks_word, &word);
     case OPT_FORMAT:
-        if (!mxq_parse_word("--format", value, format_word, &word))
+        if (!mxq_parse_word("--format", value, mxq_format_word, &word))
             return false;
         r->result.format = word;
         return true;
@@ -235,7 +216,7 @@ static bool parse_shuffle(const char *text, enum mxq_layout layout[MXQ_NUM_BUFFE
         return false;
     }
     for (const char *word = strtok_r(list, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
-        if (!mxq_parse_word("--shuffle", word, buffer_word, &buffer))
+        if (!mxq_parse_word("--shuffle", word, mxq_buffer_word, &buffer))
             return false;
         layout[buffer] = MXQ_AITER;
     }
@@ -248,7 +229,7 @@ static bool choose_layout(const struct request *r, enum mxq_layout layout[MXQ_NU
     unsigned word;
 
     if (r->layout != NULL) {
-        if (!mxq_parse_word("--layout", r->layout, layout_word, &word))
+        if (!mxq_parse_word("--layout", r->layout, mxq_layout_word, &word))
             return false;
         for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
             layout[b] = word;

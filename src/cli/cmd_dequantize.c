@@ -4,6 +4,7 @@
 #include "cli/progress.h"
 #include "cli/readback.h"
 #include "cli/tiling.h"
+#include "cli/words.h"
 #include "io/outfile.h"
 #include "io/writers.h"
 

@@ -5,6 +5,7 @@
 #include "cli/main.h"
 #include "cli/msg.h"
 #include "cli/progress.h"
+#include "cli/words.h"
 #include "io/outfile.h"
 
 #include <dirent.h>
@@ -107,28 +108,11 @@ struct request {
 
 /* ---------------------------------------------------------------------------------------------- options */
 
-static const char *layout_word(unsigned value)
-{
-    return mxq_layout_name((enum mxq_layout)value);
-}
-
-static const char *buffer_word(unsigned value)
-{
-    return mxq_buffer_name((enum mxq_buffer)value);
-}
-
 static const char *rules_word(unsigned value)
 {
     const struct mxq_rules *rules = mxq_get_rules(value);
 
     return rules != NULL ? rules->name : NULL;
-}
-
-static const char *profile_word(unsigned value)
-{
-    const struct mxq_profile *profile = mxq_get_profile(value);
-
-    return profile != NULL ? profile->name : NULL;
 }
 
 static const char *yesno_word(unsigned value)
@@ -156,10 +140,10 @@ static bool parse_layouts(const char *option, const char *text, struct mxq_store
     unsigned word;
 
     snprintf(data, sizeof(data), "%.*s", comma != NULL ? (int)(comma - text) : (int)strlen(text), text);
-    if (!mxq_parse_word(option, data, layout_word, &word))
+    if (!mxq_parse_word(option, data, mxq_layout_word, &word))
         return false;
     spec->data_layout = spec->scale_layout = (int)word;
-    if (comma != NULL && !mxq_parse_word(option, comma + 1, layout_word, &word))
+    if (comma != NULL && !mxq_parse_word(option, comma + 1, mxq_layout_word, &word))
         return false;
     spec->scale_layout = (int)word;
     return true;
@@ -233,7 +217,7 @@ static bool parse_side(struct request *r, int opt, const char *value)
         r->golden.source.member = value;
         return true;
     case OPT_BUFFER:
-        if (!mxq_parse_word("--buffer", value, buffer_word, &word))
+        if (!mxq_parse_word("--buffer", value, mxq_buffer_word, &word))
             return false;
         r->test.buffer = r->golden.buffer = (int)word;
         return true;
@@ -254,7 +238,7 @@ static bool parse_running(struct request *r, int opt, const char *value)
         r->source = value;
         return true;
     case OPT_PROFILE:
-        if (!mxq_parse_word("--profile", value, profile_word, &word))
+        if (!mxq_parse_word("--profile", value, mxq_profile_word, &word))
             return false;
         r->profile = mxq_get_profile(word);
         return true;

@@ -2,13 +2,9 @@
 #include "cli/input_options.h"
 
 #include "cli/msg.h"
+#include "cli/words.h"
 
 #include <string.h>
-
-static const char *dtype_word(unsigned value)
-{
-    return mxq_dtype_name((enum mxq_dtype)value);
-}
 
 void mxq_init_input_request(struct mxq_input_request *request)
 {
@@ -24,7 +20,7 @@ bool mxq_parse_input_option(struct mxq_input_request *request, int opt, const ch
 
     switch (opt) {
     case MXQ_OPT_DTYPE:
-        if (!mxq_parse_word("--dtype", value, dtype_word, &word))
+        if (!mxq_parse_word("--dtype", value, mxq_dtype_word, &word))
             return false;
         source->dtype = word;
         source->has_dtype = true;

@@ -5,6 +5,7 @@
 #include "cli/msg.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "cli/words.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,48 +14,6 @@
 #include <unistd.h>
 
 /* ---- words */
-
-static const char *scale_word(unsigned value)
-{
-    return mxq_scale_rule_name((enum mxq_scale_rule)value);
-}
-
-static const char *ties_word(unsigned value)
-{
-    return mxq_ties_name((enum mxq_ties)value);
-}
-
-static const char *sign_word(unsigned value)
-{
-    return mxq_sign_name((enum mxq_sign)value);
-}
-
-static const char *buffer_word(unsigned value)
-{
-    return mxq_buffer_name((enum mxq_buffer)value);
-}
-
-static const char *layout_word(unsigned value)
-{
-    return mxq_layout_name((enum mxq_layout)value);
-}
-
-static const char *format_word(unsigned value)
-{
-    return mxq_format_name((enum mxq_format)value);
-}
-
-static const char *profile_word(unsigned value)
-{
-    const struct mxq_profile *profile = mxq_get_profile(value);
-
-    return profile != NULL ? profile->name : NULL;
-}
-
-static const char *direction_word(unsigned value)
-{
-    return value == MXQ_NUM_DIRECTIONS ? "both" : mxq_direction_name((enum mxq_direction)value);
-}
 
 static const char *tail_word(unsigned value)
 {
@@ -95,11 +54,11 @@ static bool parse_recipe_option(struct mxq_quantize_request *r, int opt, const c
         r->profile = value;
         return true;
     case MXQ_OPT_SCALE:
-        return r->has_scale = mxq_parse_word("--scale", value, scale_word, &r->scale);
+        return r->has_scale = mxq_parse_word("--scale", value, mxq_scale_word, &r->scale);
     case MXQ_OPT_TIES:
-        return r->has_ties = mxq_parse_word("--ties", value, ties_word, &r->ties);
+        return r->has_ties = mxq_parse_word("--ties", value, mxq_ties_word, &r->ties);
     case MXQ_OPT_SIGN:
-        return r->has_sign = mxq_parse_word("--sign", value, sign_word, &r->sign);
+        return r->has_sign = mxq_parse_word("--sign", value, mxq_sign_word, &r->sign);
     case MXQ_OPT_ZERO_BYTE:
         return r->has_zero_byte = mxq_parse_u64("--zero-byte", value, 254, &r->zero_byte);
     case MXQ_OPT_HADAMARD:
@@ -114,7 +73,7 @@ static bool parse_recipe_option(struct mxq_quantize_request *r, int opt, const c
         r->settings.nonfinite_allowed = word == 1;
         return true;
     case MXQ_OPT_DIRECTION:
-        if (!mxq_parse_word("--direction", value, direction_word, &word))
+        if (!mxq_parse_word("--direction", value, mxq_directions_word, &word))
             return false;
         r->settings.quantize.wanted[MXQ_ROWWISE] = word != MXQ_COLUMNWISE;
         r->settings.quantize.wanted[MXQ_COLUMNWISE] = word != MXQ_ROWWISE;
@@ -135,14 +94,14 @@ static bool parse_output_option(struct mxq_quantize_request *r, int opt, const c
     case 'f':
         return r->settings.outset.force = true;
     case MXQ_OPT_FORMAT:
-        if (!mxq_parse_word("--format", value, format_word, &word))
+        if (!mxq_parse_word("--format", value, mxq_format_word, &word))
             return false;
         r->settings.result.format = word;
         return true;
     case MXQ_OPT_GZIP:
         return r->settings.result.gzip = true;
     case MXQ_OPT_ONLY:
-        if (!mxq_parse_word("--only", value, buffer_word, &word))
+        if (!mxq_parse_word("--only", value, mxq_buffer_word, &word))
             return false;
         r->settings.only = (int)word;
         return true;
@@ -243,7 +202,7 @@ static bool apply_profile(struct mxq_quantize_request *r)
     const bool columnwise = settings->quantize.wanted[MXQ_COLUMNWISE];
     unsigned index = 0;
 
-    if (r->profile != NULL && !mxq_parse_word("--profile", r->profile, profile_word, &index))
+    if (r->profile != NULL && !mxq_parse_word("--profile", r->profile, mxq_profile_word, &index))
         return false;
     settings->profile = mxq_get_profile(index);
     mxq_init_options(&settings->quantize, settings->profile);
@@ -274,7 +233,7 @@ static bool apply_layout(struct mxq_quantize_request *r)
 {
     unsigned layout = MXQ_AITER;
 
-    if (r->layout != NULL && !mxq_parse_word("--layout", r->layout, layout_word, &layout))
+    if (r->layout != NULL && !mxq_parse_word("--layout", r->layout, mxq_layout_word, &layout))
         return false;
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         r->settings.quantize.layout[b] = layout;
@@ -301,7 +260,7 @@ static bool apply_shuffle(struct mxq_quantize_request *r)
     }
     rest = list;
     while (good && (word = strsep(&rest, ",")) != NULL) {
-        good = mxq_parse_word("--shuffle", word, buffer_word, &buffer);
+        good = mxq_parse_word("--shuffle", word, mxq_buffer_word, &buffer);
         if (good)
             layout[buffer] = MXQ_AITER;
     }

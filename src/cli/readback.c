@@ -2,6 +2,7 @@
 #include "cli/readback.h"
 
 #include "cli/msg.h"
+#include "cli/words.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,21 +10,11 @@
 
 /* ---------------------------------------------------------------------------------------------- options */
 
-const char *mxq_direction_word(unsigned value)
-{
-    return mxq_direction_name((enum mxq_direction)value);
-}
-
 const char *mxq_nibbles_word(unsigned value)
 {
     static const char *const words[] = {"low", "high", NULL};
 
     return words[value];
-}
-
-static const char *layout_word(unsigned value)
-{
-    return mxq_layout_name((enum mxq_layout)value);
 }
 
 void mxq_init_readback_request(struct mxq_readback_request *request)
@@ -45,8 +36,8 @@ static bool parse_layouts(struct mxq_readback_request *request, const char *text
 
     if (comma != NULL && (size_t)(comma - text) < sizeof(first))
         memcpy(first, text, (size_t)(comma - text));
-    if (!mxq_parse_word("--from-layout", comma != NULL ? first : text, layout_word, &data) ||
-        !mxq_parse_word("--from-layout", comma != NULL ? comma + 1 : text, layout_word, &scale))
+    if (!mxq_parse_word("--from-layout", comma != NULL ? first : text, mxq_layout_word, &data) ||
+        !mxq_parse_word("--from-layout", comma != NULL ? comma + 1 : text, mxq_layout_word, &scale))
         return false;
     request->spec.data_layout = (int)data;
     request->spec.scale_layout = (int)scale;

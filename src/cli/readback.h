@@ -47,8 +47,7 @@ static inline bool mxq_is_readback_option(int opt)
 /* False: the value is wrong, and the user has been told. */
 bool mxq_parse_readback_option(struct mxq_readback_request *request, int opt, const char *value);
 
-/* "rowwise", "columnwise"; and the orders of nibbles, "low", "high". For mxq_parse_word(). */
-const char *mxq_direction_word(unsigned value);
+/* The orders of nibbles, "low" and "high", for mxq_parse_word(). */
 const char *mxq_nibbles_word(unsigned value);
 
 /* A result that is read, and the shares of the panel that was read last. */

@@ -12,21 +12,6 @@
 /* Columns that the longest bar of a histogram takes. */
 #define BAR_LENGTH 18
 
-json_t *mxq_pack_name(const char *name)
-{
-    json_t *string = json_string(name);
-    char *copy;
-
-    if (string != NULL || (copy = strdup(name)) == NULL)
-        return string;
-    for (char *c = copy; *c != '\0'; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    string = json_string(copy);
-    free(copy);
-    return string;
-}
-
 /* JSON has neither infinity nor NaN. */
 static json_t *pack_real(double value)
 {

@@ -6,9 +6,6 @@
 
 #include <jansson.h>
 
-/* A string for JSON, which has UTF-8 only: in a name that is not, bytes from 0x80 on become '?'. */
-json_t *mxq_pack_name(const char *name);
-
 /*
  * {"rowwise": {"snr_db": ..., "codes": [16 counts], "scale_bytes": {"118": count, ...}}, ...} for the wanted directions. An
  * infinite SNR is null. NULL when there is no memory.

@@ -30,8 +30,7 @@ static json_t *pack_crc(uint32_t crc)
     return json_string(text);
 }
 
-/* A name may have any bytes; JSON has UTF-8 only. What is not becomes '?'. */
-static json_t *pack_name(const char *name)
+json_t *mxq_pack_name(const char *name)
 {
     json_t *string;
     char *copy;
@@ -77,8 +76,8 @@ static json_t *pack_pair(uint64_t rows, uint64_t cols)
 
 static json_t *pack_input(const struct mxq_manifest *m)
 {
-    return json_pack("{s:o, s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:o}", "file", pack_name(m->input_file), "member",
-                     pack_name(m->tensor.name), "format", m->input_format, "dtype", mxq_dtype_name(m->tensor.dtype),
+    return json_pack("{s:o, s:o, s:s, s:s, s:o, s:s, s:s, s:o, s:o}", "file", mxq_pack_name(m->input_file), "member",
+                     mxq_pack_name(m->tensor.name), "format", m->input_format, "dtype", mxq_dtype_name(m->tensor.dtype),
                      "shape", pack_shape(m->tensor.shape, m->tensor.rank), "order", m->tensor.fortran_order ? "F" : "C",
                      "byte_order", mxq_tensor_byte_order(&m->tensor), "nbytes", pack_u64(m->tensor.nbytes), "crc32",
                      pack_crc(m->input_crc));
@@ -140,8 +139,8 @@ const char *mxq_manifest_layout(const struct mxq_manifest_buffer *b)
 
 static json_t *pack_buffer(const struct mxq_manifest_buffer *b)
 {
-    return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "file", pack_name(b->file), "member",
-                     pack_name(b->member), "dtype", "uint8", "layout", mxq_manifest_layout(b), "shape",
+    return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "file", mxq_pack_name(b->file), "member",
+                     mxq_pack_name(b->member), "dtype", "uint8", "layout", mxq_manifest_layout(b), "shape",
                      pack_pair(b->extent.rows, b->extent.cols), "valid",
                      pack_pair(b->extent.valid_rows, b->extent.valid_cols), "nbytes", pack_u64(b->extent.nbytes),
                      "crc32", pack_crc(b->crc));

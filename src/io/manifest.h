@@ -12,6 +12,8 @@
 #include "io/tensor.h"
 #include "kernels/mxq.h"
 
+#include <jansson.h>
+
 #define MXQ_MANIFEST_VERSION 1
 
 struct mxq_manifest_buffer {
@@ -49,6 +51,12 @@ struct mxq_manifest {
 
 /* The word for the layout of a buffer: "linear", "aiter"; "linear-high", "aiter-high" with the high nibble first. */
 const char *mxq_manifest_layout(const struct mxq_manifest_buffer *buffer);
+
+/*
+ * A name as a JSON string, or null. A name may have any bytes and JSON has UTF-8 only: in one that is not, bytes from 0x80
+ * on become '?'.
+ */
+json_t *mxq_pack_name(const char *name);
 
 /* The text of a manifest, to be freed; NULL when there is no memory. */
 char *mxq_format_manifest(const struct mxq_manifest *manifest);
