@@ -104,7 +104,7 @@ $(STATIC) $(IO_LIB):
 
 $(SHARED): $(call obj,$(KERNEL_SRC))
 	$(say) LD $@
-	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(ALL_LDFLAGS) $^ -o $@
+	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(ALL_LDFLAGS) $^ -lm -o $@
 	$(Q)ln -sf $(@F) $(BUILD)/$(SONAME)
 	$(Q)ln -sf $(@F) $(BUILD)/libmxfp4q.so
 

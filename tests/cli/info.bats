@@ -142,7 +142,7 @@ TABLE
 
 @test "names in files cannot write control characters to the terminal" {
     make_npy w.npy 64 64
-    make_zip w.npz stored $'a\u009b31m.npy=w.npy'
+    make_zip w.npz stored $'a\xc2\x9b31m.npy=w.npy'
     works info w.npz
     is "${lines[0]}" 'w.npz:a??31m: npz, bf16 64x64'
     works quantize w.npz -o r

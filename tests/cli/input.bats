@@ -503,9 +503,10 @@ TEXTS
     cmp expected got
     mkfifo fifo
     cat w.npy >fifo 3>&- &
+    job=$!
     quantized got fifo
     cmp expected got
-    wait
+    wait "$job"
 }
 
 @test "a name may begin with a dash or hold spaces" {

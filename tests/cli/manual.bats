@@ -243,7 +243,8 @@ run_examples() {
     command -v groff >/dev/null || skip "groff is not installed"
     for page in "$MAN1" "$MAN5"; do
         run -0 --separate-stderr groff -t -man -Tutf8 -P-cbou -rLL=78n -ww "$page"
-        echo "$page: ${stderr:?}" | head -n 20
+        # shellcheck disable=SC2154 # run sets it
+        echo "$page: $stderr" | head -n 20
         [ -z "$stderr" ]
         run -1 env LC_ALL=C.UTF-8 grep -E '.{81}' <<<"$output"
     done

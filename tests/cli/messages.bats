@@ -191,8 +191,9 @@ slow_input() {
     script -qec true /dev/null </dev/null >/dev/null 2>&1 || skip "no pseudo-terminal can be had here"
     mkfifo fifo
     slow_input >fifo 3>&- &
+    job=$!
     run script -qec "'$MXFP4Q' quantize fifo -o a --no-fsync" /dev/null </dev/null
-    wait
+    wait "$job"
     [[ $output == *"fifo: "*" % of 8.4 MB"* ]]
 }
 
