@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 install_packages $BUILD_PACKAGES python3-numpy
 
 echo "Building build/mxfp4q"
-make -s -j "$(nproc)" all
+make -s -j "$(nproc)" BUILD=build all
 
 weight=testdata/minilm_l6_attn_query.bf16.npy
 out=build/demo
