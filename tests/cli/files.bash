@@ -15,8 +15,9 @@ enter_empty_folder() {
     mkdir "$TMPDIR" "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return
 }
 
+# A test that was skipped before it had a folder has left nothing.
 teardown() {
-    nothing_is_left
+    [ ! -d "$BATS_TEST_TMPDIR/spool" ] || nothing_is_left
 }
 
 nothing_is_left() {
