@@ -43,16 +43,6 @@ const struct mxq_rules *mxq_get_rules(size_t index)
     return index < sizeof(rule_sets) / sizeof(rule_sets[0]) ? &rule_sets[index] : NULL;
 }
 
-const struct mxq_rules *mxq_find_rules(const char *name)
-{
-    const struct mxq_rules *rules;
-
-    for (size_t i = 0; (rules = mxq_get_rules(i)) != NULL; i++)
-        if (strcmp(rules->name, name) == 0)
-            return rules;
-    return NULL;
-}
-
 /* The share rounded down; share is at most 1. */
 static uint64_t share_of(uint64_t n, double share)
 {

@@ -43,8 +43,7 @@ struct mxq_rules {
     double code_share;        /* this share of all codes, rounded down */
 };
 
-/* The rule sets exact, mxfp8 and te-mxfp4, by name and by number; NULL for others. */
-const struct mxq_rules *mxq_find_rules(const char *name);
+/* The rule sets exact, mxfp8 and te-mxfp4, by number from 0 on; NULL past the last. */
 const struct mxq_rules *mxq_get_rules(size_t index);
 
 /* Sums over one direction. */
