@@ -350,7 +350,8 @@ static bool signs_are_plain(const struct mxq_recipe *recipe, const struct tile *
             least = _mm256_min_epu16(least, _mm256_sub_epi16(load(tile->u[i] + j), _mm256_set1_epi16(1)));
     store(lanes, least);
     for (unsigned i = 0; i < 16; i++)
-        if (lanes[i] >> 7 <= largest - 149) /* the exponent of 2^(byte - 277) is byte - 150 */
+        /* The exponent of 2^(byte - 277) is byte - 150; a subnormal's is 0, however small it is. */
+        if (lanes[i] >> 7 <= (largest > 149 ? largest - 149 : 0))
             return false;
     return true;
 }
