@@ -35,4 +35,4 @@ install_packages() {
 }
 
 # shellcheck disable=SC2034 # used by the scripts that source this
-BUILD_PACKAGES="gcc libc6-dev make zlib1g-dev libzip-dev libpng-dev libjansson-dev"
+BUILD_PACKAGES="gcc libc6-dev make zlib1g-dev libdeflate-dev libzip-dev libpng-dev libjansson-dev"

@@ -9,12 +9,12 @@
  *
  * where reorder() takes a number apart in C order and puts it together in Fortran order.
  */
+#include "io/checksum.h"
 #include "io/outfile.h"
 #include "io/source_internal.h"
 
 #include <inttypes.h>
 #include <string.h>
-#include <zlib.h>
 
 /* The gathering from Fortran order goes by tiles: runs to read that are worth a cache line, and a line per row to write. */
 #define TILE_ROWS 64
@@ -94,19 +94,38 @@ static bool pread_rectangle(const struct mxq_source *source, uint64_t cols, cons
 {
     uint64_t elem_nbytes = source->tensor.elem_nbytes;
     uint64_t run_nbytes = panel->cols * elem_nbytes;
-    uint64_t nruns = panel->rows;
     uint64_t offset = source->data_offset + (panel->row0 * cols + panel->col0) * elem_nbytes;
 
-    /* Full rows are one run. */
-    if (panel->cols == cols) {
-        run_nbytes *= nruns;
-        nruns = 1;
-    }
-    for (uint64_t i = 0; i < nruns; i++) {
+    for (uint64_t i = 0; i < panel->rows; i++) {
         uint8_t *run = (uint8_t *)elements + i * run_nbytes;
 
         if (!mxq_pread_all(source->data_fd, run, run_nbytes, offset + i * cols * elem_nbytes, source->name, fault))
             return false;
+    }
+    return true;
+}
+
+/* Bytes that are still in the cache of one core when their checksum is computed. */
+#define PIECE_NBYTES ((uint64_t)256 << 10)
+
+/* Full rows, with their checksum unless crc is NULL. */
+static bool pread_rows(const struct mxq_source *source, uint64_t cols, const struct mxq_panel *panel, void *elements,
+                       uint32_t *crc, struct mxq_fault *fault)
+{
+    const uint64_t elem_nbytes = source->tensor.elem_nbytes;
+    const uint64_t nbytes = panel->rows * cols * elem_nbytes;
+    const uint64_t offset = source->data_offset + panel->row0 * cols * elem_nbytes;
+    const uint64_t piece = crc != NULL ? PIECE_NBYTES : nbytes;
+
+    if (crc != NULL)
+        *crc = 0;
+    for (uint64_t at = 0; at < nbytes; at += piece) {
+        const uint64_t n = mxq_smaller(piece, nbytes - at);
+
+        if (!mxq_pread_all(source->data_fd, (uint8_t *)elements + at, n, offset + at, source->name, fault))
+            return false;
+        if (crc != NULL)
+            *crc = mxq_update_crc(*crc, (uint8_t *)elements + at, (size_t)n);
     }
     return true;
 }
@@ -290,11 +309,15 @@ bool mxq_read_panel(struct mxq_source *source, uint64_t cols, const struct mxq_p
             return false;
     } else if (source->map != NULL) {
         gather_rectangle(source, cols, panel, elements);
+    } else if (panel->cols == cols) {
+        if (!pread_rows(source, cols, panel, elements, crc, fault))
+            return false;
+        crc = NULL;
     } else if (!pread_rectangle(source, cols, panel, elements, fault)) {
         return false;
     }
     if (crc != NULL && !tensor->fortran_order && panel->cols == cols)
-        *crc = (uint32_t)crc32_z(0, elements, (size_t)(nelems * elem_nbytes));
+        *crc = mxq_update_crc(0, elements, (size_t)(nelems * elem_nbytes));
     if (tensor->swap_bytes)
         swap_elements(elements, nelems, elem_nbytes);
     return true;

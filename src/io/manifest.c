@@ -1,6 +1,7 @@
 /* manifest.c - OUT.json, written and read through jansson */
 #include "io/manifest.h"
 
+#include "io/archive_folder.h"
 #include "io/json_memory.h"
 
 #include <errno.h>
@@ -11,6 +12,11 @@
 #include <string.h>
 
 #define KIND "mxfp4q manifest"
+
+#define ARCHIVE_PATH_NBYTES 4096
+
+/* A member that is larger is no manifest. */
+#define MAX_NBYTES ((size_t)16 << 20)
 
 /* What follows a layout's name when the even element of each byte is in the high nibble. */
 #define HIGH_FIRST "-high"
@@ -463,24 +469,55 @@ static bool check_kind(const char *path, const json_t *root, struct mxq_fault *f
     return true;
 }
 
+static json_t *parse_member(const char *archive, const char *member, json_error_t *error, struct mxq_fault *fault)
+{
+    size_t nbytes = 0;
+    char *text = mxq_read_archive_member(archive, member, MAX_NBYTES, &nbytes, fault);
+    json_t *root = text != NULL ? json_loadb(text, nbytes, JSON_REJECT_DUPLICATES, error) : NULL;
+
+    if (text != NULL && root == NULL)
+        mxq_set_fault(fault, archive, 0, "its member \"%s\" is no manifest: line %d: %s", member, error->line,
+                      error->text);
+    free(text);
+    return root;
+}
+
+static json_t *parse_file(const char *path, json_error_t *error, struct mxq_fault *fault)
+{
+    FILE *file = fopen(path, "re");
+    json_t *root;
+
+    if (file == NULL) {
+        mxq_set_fault(fault, path, errno, "cannot open");
+        return NULL;
+    }
+    root = json_loadf(file, JSON_REJECT_DUPLICATES, error);
+    fclose(file);
+    if (root == NULL)
+        mxq_set_fault(fault, path, 0, "not a manifest: line %d: %s", error->line, error->text);
+    return root;
+}
+
+/* A file, or a member of an archive; NULL on a fault. */
+static json_t *load_json(const char *path, struct mxq_fault *fault)
+{
+    char archive[ARCHIVE_PATH_NBYTES];
+    const char *member;
+    json_error_t error;
+
+    if (mxq_split_archive_path(path, archive, sizeof(archive), &member))
+        return parse_member(archive, member, &error, fault);
+    return parse_file(path, &error, fault);
+}
+
 bool mxq_load_manifest(const char *path, struct mxq_manifest *manifest, struct mxq_fault *fault)
 {
     struct reader reader = {path, fault, true};
-    json_error_t error;
-    json_t *root;
-    FILE *file = fopen(path, "re");
+    json_t *root = load_json(path, fault);
 
     memset(manifest, 0, sizeof(*manifest));
-    if (file == NULL) {
-        mxq_set_fault(fault, path, errno, "cannot open");
+    if (root == NULL)
         return false;
-    }
-    root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
-    fclose(file);
-    if (root == NULL) {
-        mxq_set_fault(fault, path, 0, "not a manifest: line %d: %s", error.line, error.text);
-        return false;
-    }
     manifest->owner = root;
     if (check_kind(path, root, fault)) {
         read_root(&reader, root, manifest);

@@ -63,7 +63,7 @@ char *mxq_format_manifest(const struct mxq_manifest *manifest);
 
 /*
  * Reads one. A file that is no manifest, or of a newer version, is a fault; a manifest that contradicts itself (sizes
- * that do not follow from shape and layout) is one too.
+ * that do not follow from shape and layout) is one too. path may go through an archive (archive_folder.h).
  */
 bool mxq_load_manifest(const char *path, struct mxq_manifest *manifest, struct mxq_fault *fault);
 void mxq_free_manifest(struct mxq_manifest *manifest);

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <search.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,9 @@ struct outfile {
 struct mxq_outset {
     struct mxq_outset *volatile next;
     struct outfile *volatile files;
+    struct outfile *last;
+    struct outfile *last_settled; /* it and all before it are on the disk and closed; NULL: none */
+    void *names;                  /* a tree of the files, by folder and name, since there may be tens of thousands */
     struct mxq_outset_options options;
 };
 
@@ -155,6 +159,19 @@ static bool is_same_folder(const struct outfile *a, const struct outfile *b)
     return a->folder_device == b->folder_device && a->folder_inode == b->folder_inode;
 }
 
+/* The order of files by folder and name, for tsearch(). */
+static int compare_outfiles(const void *first, const void *second)
+{
+    const struct outfile *a = first;
+    const struct outfile *b = second;
+
+    if (a->folder_device != b->folder_device)
+        return a->folder_device < b->folder_device ? -1 : 1;
+    if (a->folder_inode != b->folder_inode)
+        return a->folder_inode < b->folder_inode ? -1 : 1;
+    return strcmp(a->name, b->name);
+}
+
 /* Whether what has the final name now, if anything, may be replaced. *exists tells whether there is anything. */
 static bool check_target(const struct mxq_outset *outset, const struct outfile *file, bool *exists,
                          struct mxq_fault *fault)
@@ -181,7 +198,6 @@ static bool check_target(const struct mxq_outset *outset, const struct outfile *
 
 static bool check_new_outfile(const struct mxq_outset *outset, struct outfile *file, struct mxq_fault *fault)
 {
-    const struct outfile *other;
     struct stat st;
     bool exists;
 
@@ -195,11 +211,9 @@ static bool check_new_outfile(const struct mxq_outset *outset, struct outfile *f
     }
     file->folder_device = st.st_dev;
     file->folder_inode = st.st_ino;
-    for (other = outset->files; other != NULL; other = other->next) {
-        if (is_same_folder(other, file) && strcmp(other->name, file->name) == 0) {
-            mxq_set_fault(fault, file->path, 0, "would be written twice");
-            return false;
-        }
+    if (tfind(file, &outset->names, compare_outfiles) != NULL) {
+        mxq_set_fault(fault, file->path, 0, "would be written twice");
+        return false;
     }
     return check_target(outset, file, &exists, fault);
 }
@@ -244,11 +258,11 @@ static bool open_temporary(struct outfile *file)
 
 static void append_outfile(struct mxq_outset *outset, struct outfile *file)
 {
-    struct outfile *volatile *end = &outset->files;
-
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = file;
+    if (outset->last != NULL)
+        outset->last->next = file;
+    else
+        outset->files = file;
+    outset->last = file;
 }
 
 /* Closes and removes what is temporary of a file. */
@@ -277,7 +291,7 @@ int mxq_add_outfile(struct mxq_outset *outset, const char *path, struct mxq_faul
         return -1;
     }
     hold_signals(&previous);
-    ok = open_temporary(file);
+    ok = open_temporary(file) && tsearch(file, &outset->names, compare_outfiles) != NULL;
     if (ok) {
         append_outfile(outset, file);
     } else {
@@ -481,11 +495,12 @@ static bool name_all_files(struct mxq_outset *outset, struct mxq_fault *fault)
 
 bool mxq_settle_outset(struct mxq_outset *outset, struct mxq_fault *fault)
 {
-    struct outfile *file;
+    struct outfile *file = outset->last_settled != NULL ? outset->last_settled->next : outset->files;
 
-    for (file = outset->files; file != NULL; file = file->next) {
+    for (; file != NULL; file = file->next) {
         if (file->fd >= 0 && !settle_outfile(outset, file, fault))
             return false;
+        outset->last_settled = file;
     }
     return true;
 }
@@ -519,6 +534,8 @@ void mxq_discard_outset(struct mxq_outset *outset)
     while (*link_to != outset)
         link_to = &(*link_to)->next;
     *link_to = outset->next;
+    for (file = outset->files; file != NULL; file = file->next)
+        tdelete(file, &outset->names, compare_outfiles);
     for (file = outset->files; file != NULL; file = next) {
         next = file->next;
         discard_outfile(file);

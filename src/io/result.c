@@ -2,32 +2,44 @@
  * result.c - the buffers of one quantized tensor, on their way into files
  *
  * Each buffer has a descriptor that takes its shares at their place: the file itself after its header, where the format
- * is plain, or else a spool. Finishing reads each buffer once from the start, for its checksum, and where there is a
- * spool sends it through the format to where it belongs.
+ * is plain, or else a spool. Where there is a spool, finishing reads the buffer from its start and sends it through the
+ * format to where it belongs. Small members of archives are kept in memory instead,
+ * and large ones written in place unless they are to be deflated.
+ *
+ * Checksums are computed when a share is written and its bytes are in the cache. CRC-32 is linear: that of a buffer is the
+ * exclusive-or of what its runs contribute, each of which depends only on the run and on how many bytes follow it in the
+ * buffer. So shares may come in any order.
  */
 #define _GNU_SOURCE /* asprintf */
 
 #include "io/result.h"
 
+#include "io/checksum.h"
 #include "io/writers.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 /* How standard output is called in messages. */
 #define STDOUT_NAME "standard output"
 
 /*
- * Runs below this are copied into a mapped file. A panel of a linear layout has thousands of runs of a few bytes, and a
- * pwrite() for each takes microseconds, for which the copy takes nanoseconds.
+ * Runs below this are copied into a mapped file. A pwrite() of so few bytes takes longer than the copy with its share of
+ * page faults; with longer runs it is the other way round, since each fault of a file is for one small page.
  */
-#define MAPPED_RUN_NBYTES 32768
+#define MAPPED_RUN_NBYTES 512
+
+/* Members up to this are kept in memory until they are complete. */
+#define SMALL_NBYTES ((uint64_t)1 << 18)
+
+/* Bytes that are in a cache still when they are written, and for which the system takes large pages. */
+#define PIECE_NBYTES ((uint64_t)1 << 20)
 
 /* Files up to this stay mapped; of larger ones, this much of what was written to. */
 #define KEPT_NBYTES ((size_t)48 << 20)
@@ -39,12 +51,16 @@ struct sink {
     char *member; /* owned */
     uint8_t header[MXQ_NPY_HEADER_NBYTES];
     size_t header_nbytes; /* 0: the format has none */
-    int fd;               /* takes the shares */
+    uint8_t *memory;      /* takes the shares, or: */
+    int fd;               /* takes them */
     const char *place;    /* what a message calls it: the file, or the folder of the spool */
     uint64_t base;        /* where the buffer starts in fd */
-    uint8_t *map;         /* fd in memory, or NULL; only where its space is set aside */
+    _Atomic uint32_t crc; /* what the shares written so far contribute */
+    _Atomic uint64_t nwritten;
+    uint8_t *map; /* fd in memory, or NULL; only where its space is set aside */
     size_t map_nbytes;
-    bool is_spool; /* fd is ours and not the file itself */
+    bool is_spool; /* fd is ours and not the file itself, nor a collection's */
+    size_t number; /* of the member */
     int target;    /* with a spool: where finishing sends the buffer; archives have their own */
 };
 
@@ -52,7 +68,8 @@ struct mxq_result {
     struct mxq_result_options options;
     struct mxq_outset *outset;
     char *archive_path;
-    int archive_fd;
+    struct mxq_collection *own;        /* of the archive_path */
+    struct mxq_collection *collection; /* own, or the caller's; NULL: buffers are files */
     struct sink sinks[MXQ_NUM_BUFFERS];
 };
 
@@ -61,6 +78,11 @@ const char *mxq_format_name(enum mxq_format format)
     static const char *const names[MXQ_NUM_FORMATS] = {"npy", "raw", "npz"};
 
     return (unsigned)format < MXQ_NUM_FORMATS ? names[format] : NULL;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 /* ---------------------------------------------------------------------------------------------------- beginning */
@@ -88,7 +110,7 @@ static bool reserve_sink(struct sink *sink, struct mxq_fault *fault)
 
     if (!mxq_reserve_space(sink->fd, nbytes, sink->place, fault))
         return false;
-    if (nbytes == 0 || nbytes > SIZE_MAX || fstat(sink->fd, &st) != 0 || (uint64_t)st.st_size != nbytes)
+    if (nbytes == 0 || nbytes > SIZE_MAX || fstat(sink->fd, &st) != 0 || (uint64_t)st.st_size < nbytes)
         return true;
     map = mmap(NULL, (size_t)nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, sink->fd, 0);
     if (map != MAP_FAILED) {
@@ -140,16 +162,40 @@ static bool use_file(struct mxq_result *result, struct sink *sink, enum mxq_buff
     return reserve_sink(sink, fault) && mxq_pwrite_all(fd, sink->header, sink->header_nbytes, 0, path, fault);
 }
 
-static bool use_archive(struct mxq_result *result, struct sink *sink, enum mxq_buffer buffer, struct mxq_fault *fault)
+/* Gives a large member its place in the archive. */
+static bool use_place(struct mxq_result *result, struct sink *sink, struct mxq_fault *fault)
 {
-    char *member;
+    uint64_t offset;
 
-    if (asprintf(&member, "%s.npy", mxq_buffer_name(buffer)) < 0)
-        return fail_without_memory(result->archive_path, fault);
-    sink->info.path = result->archive_path;
-    sink->member = member;
-    sink->info.member = member;
-    return use_spool(result, sink, -1, fault);
+    sink->place = mxq_collection_path(result->collection);
+    if (!mxq_place_member(result->collection, sink->number, sink->header_nbytes + sink->info.nbytes, &sink->fd, &offset,
+                          fault))
+        return false;
+    sink->base = offset + sink->header_nbytes;
+    return reserve_sink(sink, fault) &&
+           mxq_pwrite_all(sink->fd, sink->header, sink->header_nbytes, offset, sink->place, fault);
+}
+
+static bool use_member(struct mxq_result *result, struct sink *sink, enum mxq_buffer buffer, const char *prefix,
+                       struct mxq_fault *fault)
+{
+    const bool is_own = result->own != NULL;
+    const char *slash;
+    char *name;
+
+    if (asprintf(&name, "%s%s%s.npy", is_own ? "" : prefix, is_own ? "" : ".", mxq_buffer_name(buffer)) < 0)
+        return fail_without_memory(prefix, fault);
+    sink->member = name;
+    slash = strrchr(name, '/');
+    sink->info.path = is_own ? result->archive_path : name;
+    sink->info.member = is_own ? name : NULL;
+    if (!mxq_claim_member(result->collection, slash != NULL ? slash + 1 : name, &sink->number, fault))
+        return false;
+    if (sink->info.nbytes > SMALL_NBYTES)
+        return mxq_collection_deflates(result->collection) ? use_spool(result, sink, -1, fault)
+                                                           : use_place(result, sink, fault);
+    sink->memory = calloc(1, (size_t)sink->info.nbytes + 1);
+    return sink->memory != NULL || fail_without_memory(prefix, fault);
 }
 
 static bool begin_sink(struct mxq_result *result, const struct mxq_extent *extent, enum mxq_buffer buffer,
@@ -169,8 +215,8 @@ static bool begin_sink(struct mxq_result *result, const struct mxq_extent *exten
     }
     if (result->options.to_stdout)
         return use_spool(result, sink, STDOUT_FILENO, fault);
-    if (result->options.format == MXQ_FORMAT_NPZ)
-        return use_archive(result, sink, buffer, fault);
+    if (result->collection != NULL)
+        return use_member(result, sink, buffer, prefix, fault);
     return use_file(result, sink, buffer, prefix, fault);
 }
 
@@ -196,15 +242,15 @@ static bool begin_archive(struct mxq_result *result, const struct mxq_plan *plan
         result->archive_path = NULL;
         return fail_without_memory(prefix, fault);
     }
-    result->archive_fd = mxq_add_outfile(result->outset, result->archive_path, fault);
-    if (result->archive_fd < 0)
+    if (!mxq_begin_collection(result->archive_path, result->options.gzip, result->outset, &result->own, fault))
         return false;
+    result->collection = result->own;
     for (buffer = 0; buffer < MXQ_NUM_BUFFERS; buffer++) {
         if (is_wanted(&result->options, plan, buffer) &&
             __builtin_add_overflow(nbytes, plan->extent[buffer].nbytes, &nbytes))
             nbytes = UINT64_MAX; /* which is refused */
     }
-    return result->options.gzip || mxq_reserve_space(result->archive_fd, nbytes, result->archive_path, fault);
+    return result->options.gzip || mxq_reserve_collection(result->own, nbytes, fault);
 }
 
 static bool check_options(const struct mxq_result_options *options, const struct mxq_plan *plan,
@@ -216,6 +262,8 @@ static bool check_options(const struct mxq_result_options *options, const struct
         mxq_set_fault(fault, STDOUT_NAME, 0, "takes one buffer");
     else if (options->to_stdout && options->format == MXQ_FORMAT_NPZ)
         mxq_set_fault(fault, STDOUT_NAME, 0, "cannot take an .npz archive");
+    else if (options->collection != NULL && options->format != MXQ_FORMAT_NPY)
+        mxq_set_fault(fault, mxq_collection_path(options->collection), 0, "takes .npy files");
     else
         return true;
     return false;
@@ -249,6 +297,7 @@ bool mxq_begin_result(const struct mxq_result_options *options, const struct mxq
         return fail_without_memory(prefix, fault);
     new_result->options = *options;
     new_result->outset = outset;
+    new_result->collection = options->collection;
     if (!begin_sinks(new_result, plan, prefix, fault)) {
         mxq_free_result(new_result);
         return false;
@@ -262,6 +311,44 @@ bool mxq_begin_result(const struct mxq_result_options *options, const struct mxq
 bool mxq_result_wants(const struct mxq_result *result, enum mxq_buffer buffer)
 {
     return result->sinks[buffer].info.present;
+}
+
+/* Adds what the runs of a share contribute. */
+static void add_to_checksum(struct sink *sink, const struct mxq_share *share, const uint8_t *bytes)
+{
+    const uint64_t end = share->offset + (share->nruns - 1) * share->pitch_nbytes + share->run_nbytes;
+    const uint32_t to_next_run = share->nruns > 1 ? mxq_make_crc_operator(share->pitch_nbytes) : 0;
+    uint32_t crc = 0;
+
+    for (uint64_t run = 0; run < share->nruns; run++)
+        crc = (run > 0 ? mxq_apply_crc(crc, to_next_run) : 0) ^
+              mxq_update_crc(0, bytes + run * share->run_nbytes, (size_t)share->run_nbytes);
+    atomic_fetch_xor(&sink->crc, mxq_apply_crc(crc, mxq_make_crc_operator(sink->info.nbytes - end)));
+    atomic_fetch_add(&sink->nwritten, share->nruns * share->run_nbytes);
+}
+
+/*
+ * Takes from what is left of a share as much as stays in a cache. Pieces of one run end at multiples of their size in the
+ * file, header included: the system gives such a piece one large page, and one that is a few bytes off seven smaller ones.
+ */
+static struct mxq_share cut_piece(const struct sink *sink, struct mxq_share *left)
+{
+    const uint64_t to_boundary = PIECE_NBYTES - (sink->base + left->offset) % PIECE_NBYTES;
+    struct mxq_share piece = *left;
+
+    if (left->nruns == 1 && left->run_nbytes > to_boundary) {
+        piece.run_nbytes = to_boundary;
+        left->offset += to_boundary;
+        left->run_nbytes -= to_boundary;
+        return piece;
+    }
+    if (left->nruns > 1 && left->run_nbytes < PIECE_NBYTES)
+        piece.nruns = smaller(left->nruns, PIECE_NBYTES / left->run_nbytes);
+    else
+        piece.nruns = 1;
+    left->offset += piece.nruns * left->pitch_nbytes;
+    left->nruns -= piece.nruns;
+    return piece;
 }
 
 /* Lets go of mapped pages from first to end: their bytes are in the system's cache, and need not count as ours too. */
@@ -296,26 +383,52 @@ static void copy_runs(const struct sink *sink, const struct mxq_share *share, co
         release_pages(kept, to - share->pitch_nbytes);
 }
 
-bool mxq_write_share(struct mxq_result *result, enum mxq_buffer buffer, const struct mxq_share *share,
-                     const uint8_t *bytes, struct mxq_fault *fault)
+/* Writes a share that stays in the cache between its checksum and its way out. */
+static bool write_piece(struct sink *sink, const struct mxq_share *share, const uint8_t *bytes, struct mxq_fault *fault)
 {
-    const struct sink *sink = &result->sinks[buffer];
     uint64_t offset = sink->base + share->offset;
-    uint64_t run;
 
-    if (!sink->info.present || share->nruns == 0 || share->run_nbytes == 0)
-        return true;
-    if (share->nruns == 1 || share->pitch_nbytes == share->run_nbytes)
-        return mxq_pwrite_all(sink->fd, bytes, share->nruns * share->run_nbytes, offset, sink->place, fault);
-    if (sink->map != NULL && share->run_nbytes < MAPPED_RUN_NBYTES) {
+    add_to_checksum(sink, share, bytes);
+    if (share->nruns > 1 && sink->map != NULL && share->run_nbytes < MAPPED_RUN_NBYTES) {
         copy_runs(sink, share, bytes);
         return true;
     }
-    for (run = 0; run < share->nruns; run++) {
+    for (uint64_t run = 0; run < share->nruns; run++) {
         if (!mxq_pwrite_all(sink->fd, bytes, share->run_nbytes, offset, sink->place, fault))
             return false;
         bytes += share->run_nbytes;
         offset += share->pitch_nbytes;
+    }
+    return true;
+}
+
+static void keep_share(const struct sink *sink, const struct mxq_share *share, const uint8_t *bytes)
+{
+    for (uint64_t run = 0; run < share->nruns; run++)
+        memcpy(sink->memory + share->offset + run * share->pitch_nbytes, bytes + run * share->run_nbytes,
+               (size_t)share->run_nbytes);
+}
+
+bool mxq_write_share(struct mxq_result *result, enum mxq_buffer buffer, const struct mxq_share *share,
+                     const uint8_t *bytes, struct mxq_fault *fault)
+{
+    struct sink *sink = &result->sinks[buffer];
+    struct mxq_share left = *share;
+
+    if (!sink->info.present || share->nruns == 0 || share->run_nbytes == 0)
+        return true;
+    if (sink->memory != NULL) {
+        keep_share(sink, share, bytes);
+        return true;
+    }
+    if (left.pitch_nbytes == left.run_nbytes || left.nruns == 1)
+        left = (struct mxq_share){left.offset, left.run_nbytes * left.nruns, 1, left.run_nbytes * left.nruns};
+    while (left.nruns > 0) {
+        const struct mxq_share piece = cut_piece(sink, &left);
+
+        if (!write_piece(sink, &piece, bytes, fault))
+            return false;
+        bytes += piece.nruns * piece.run_nbytes;
     }
     return true;
 }
@@ -362,13 +475,25 @@ static bool pass_buffer(struct sink *sink, take_func take, void *context, struct
 
         ok = mxq_pread_all(sink->fd, chunk, nbytes, sink->base + done, sink->place, fault);
         if (ok) {
-            sink->info.crc = (uint32_t)crc32_z(sink->info.crc, chunk, nbytes);
+            sink->info.crc = mxq_update_crc(sink->info.crc, chunk, nbytes);
             ok = take(context, chunk, nbytes, fault);
         }
         done += nbytes;
     }
     free(chunk);
     return ok;
+}
+
+/* For a buffer that is in place. Bytes that are no part of a share, as of an empty matrix, are zeros; only the file has them. */
+static bool finish_in_place(struct sink *sink, struct mxq_fault *fault)
+{
+    sink->info.crc = atomic_load(&sink->crc);
+    return atomic_load(&sink->nwritten) == sink->info.nbytes || pass_buffer(sink, take_nothing, NULL, fault);
+}
+
+static bool take_packed(void *context, const uint8_t *bytes, size_t nbytes, struct mxq_fault *fault)
+{
+    return mxq_pack_bytes(context, bytes, nbytes, fault);
 }
 
 static bool finish_compressed(struct sink *sink, struct mxq_fault *fault)
@@ -387,55 +512,52 @@ static bool finish_compressed(struct sink *sink, struct mxq_fault *fault)
 static bool finish_sink(const struct mxq_result *result, struct sink *sink, struct mxq_fault *fault)
 {
     if (!sink->is_spool)
-        return pass_buffer(sink, take_nothing, NULL, fault);
+        return finish_in_place(sink, fault);
     if (result->options.gzip)
         return finish_compressed(sink, fault);
     return mxq_write_all(sink->target, sink->header, sink->header_nbytes, sink_name(sink), fault) &&
            pass_buffer(sink, take_as_it_is, sink, fault);
 }
 
-static bool finish_archive(struct mxq_result *result, struct mxq_fault *fault)
+static bool finish_packed_member(struct mxq_collection *collection, struct sink *sink, struct mxq_fault *fault)
 {
-    struct mxq_npz_member members[MXQ_NUM_BUFFERS];
-    struct sink *of_member[MXQ_NUM_BUFFERS];
-    size_t nmembers = 0;
-    size_t i;
-
-    for (i = 0; i < MXQ_NUM_BUFFERS; i++) {
-        struct sink *sink = &result->sinks[i];
-
-        if (!sink->info.present)
-            continue;
-        members[nmembers] = (struct mxq_npz_member){.name = sink->info.member,
-                                                    .header = sink->header,
-                                                    .header_nbytes = sink->header_nbytes,
-                                                    .fd = sink->fd,
-                                                    .place = sink->place,
-                                                    .nbytes = sink->info.nbytes};
-        of_member[nmembers++] = sink;
-    }
-    if (!mxq_write_npz(result->archive_fd, result->archive_path, members, nmembers, result->options.gzip, fault))
+    if (!mxq_start_packing(collection, sink->number, sink->header_nbytes + sink->info.nbytes, fault) ||
+        !mxq_pack_bytes(collection, sink->header, sink->header_nbytes, fault))
         return false;
-    for (i = 0; i < nmembers; i++)
-        of_member[i]->info.crc = members[i].crc;
-    return true;
+    return (sink->memory != NULL ? mxq_pack_bytes(collection, sink->memory, (size_t)sink->info.nbytes, fault)
+                                 : pass_buffer(sink, take_packed, collection, fault)) &&
+           mxq_end_packing(collection, fault);
+}
+
+static bool finish_member(struct mxq_collection *collection, struct sink *sink, struct mxq_fault *fault)
+{
+    const uint32_t header_crc = mxq_update_crc(0, sink->header, sink->header_nbytes);
+
+    if (sink->memory != NULL)
+        sink->info.crc = mxq_update_crc(0, sink->memory, (size_t)sink->info.nbytes);
+    if (mxq_collection_deflates(collection))
+        return finish_packed_member(collection, sink, fault);
+    if (sink->memory != NULL)
+        return mxq_write_member(collection, sink->number, sink->header, sink->header_nbytes, sink->memory,
+                                (size_t)sink->info.nbytes, fault);
+    return finish_in_place(sink, fault) &&
+           mxq_seal_member(collection, sink->number, mxq_combine_crc(header_crc, sink->info.crc, sink->info.nbytes),
+                           fault);
 }
 
 bool mxq_finish_result(struct mxq_result *result, struct mxq_fault *fault)
 {
     unsigned buffer;
 
-    for (buffer = 0; buffer < MXQ_NUM_BUFFERS; buffer++)
-        unmap_sink(&result->sinks[buffer]);
-    if (result->archive_path != NULL)
-        return finish_archive(result, fault);
     for (buffer = 0; buffer < MXQ_NUM_BUFFERS; buffer++) {
         struct sink *sink = &result->sinks[buffer];
 
-        if (sink->info.present && !finish_sink(result, sink, fault))
+        unmap_sink(sink);
+        if (sink->info.present && !(result->collection != NULL ? finish_member(result->collection, sink, fault)
+                                                               : finish_sink(result, sink, fault)))
             return false;
     }
-    return true;
+    return result->own == NULL || mxq_finish_collection(result->own, fault);
 }
 
 const struct mxq_result_buffer *mxq_get_result_buffer(const struct mxq_result *result, enum mxq_buffer buffer)
@@ -455,9 +577,11 @@ void mxq_free_result(struct mxq_result *result)
         unmap_sink(sink);
         if (sink->is_spool)
             close(sink->fd);
+        free(sink->memory);
         free(sink->path);
         free(sink->member);
     }
+    mxq_free_collection(result->own);
     free(result->archive_path);
     free(result);
 }

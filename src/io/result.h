@@ -9,13 +9,16 @@
  *     MXQ_FORMAT_RAW   PREFIX.rowwise_data.raw ..., the bytes alone
  *     MXQ_FORMAT_NPZ   PREFIX.npz, a zip archive of rowwise_data.npy ...
  *
+ * With a collection there are no files: what would be the files of MXQ_FORMAT_NPY become members of its archive.
+ *
  * With gzip each .npy or .raw is compressed (name + ".gz"), and the members of an .npz are deflated. A buffer that goes
- * to standard output has no file. Bytes that cannot be put in place (compressed ones, archives, pipes) are collected in
+ * to standard output has no file. Bytes that cannot be put in place (compressed ones, pipes) are collected in
  * unlinked temporary files first. The same result makes the same files, whenever and wherever: no times, no names inside.
  */
 #ifndef MXQ_RESULT_H
 #define MXQ_RESULT_H
 
+#include "io/collection.h"
 #include "io/outfile.h"
 #include "kernels/mxq.h"
 
@@ -35,6 +38,8 @@ struct mxq_result_options {
     int only;              /* an enum mxq_buffer: write this one alone; -1: all that the plan has */
     bool to_stdout;        /* write it to standard output instead of a file; not with .npz, and only one */
     const char *spool_dir; /* folder for bytes that are collected first; NULL: $TMPDIR, else /tmp */
+    struct mxq_collection
+        *collection; /* with MXQ_FORMAT_NPY: take the buffers as members; it must outlive the result */
 };
 
 struct mxq_result;
@@ -42,15 +47,16 @@ struct mxq_result;
 /* What is in the files once a result is finished. */
 struct mxq_result_buffer {
     bool present;
-    const char *path;   /* the file that holds it; of an .npz, the archive; NULL: standard output */
-    const char *member; /* its name in an archive, or NULL */
+    const char
+        *path; /* its file; of an .npz, the archive; in a collection, PREFIX.rowwise_data.npy; NULL: standard output */
+    const char *member; /* its name in an archive of its own, or NULL */
     uint64_t nbytes;    /* of the buffer alone */
     uint32_t crc;       /* CRC-32 of the buffer alone */
 };
 
 /*
  * Creates the files for the buffers that plan has, in outset (not used when a buffer goes to standard output). prefix is
- * the OUT of the command line. The result refers to plan and outset; they must outlive it.
+ * the OUT of the command line; what follows its last slash begins the names of members of a collection. The result refers to plan and outset; they must outlive it.
  */
 bool mxq_begin_result(const struct mxq_result_options *options, const struct mxq_plan *plan, const char *prefix,
                       struct mxq_outset *outset, struct mxq_result **result, struct mxq_fault *fault);

@@ -1,6 +1,7 @@
 /*
  * source.c - opened input files: which format they have, which tensor is current, where its bytes are
  */
+#include "io/checksum.h"
 #include "io/outfile.h"
 #include "io/source_internal.h"
 
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <zlib.h>
 
 /* In the order in which they are tried; raw is for those who ask for it. */
 static const struct mxq_source_format *const formats[] = {&mxq_npy_format, &mxq_npz_format, &mxq_raw_format};
@@ -244,7 +244,7 @@ static bool fill_spool(struct mxq_source *source, int fd, struct mxq_fault *faul
 
         ok = mxq_take_bytes(source, buffer, n, fault) && mxq_write_all(fd, buffer, n, "temporary file", fault);
         if (ok)
-            source->spool_crc = (uint32_t)crc32_z(source->spool_crc, buffer, n);
+            source->spool_crc = mxq_update_crc(source->spool_crc, buffer, n);
     }
     free(buffer);
     return ok;
@@ -315,7 +315,7 @@ bool mxq_checksum_tensor(struct mxq_source *source, uint32_t *crc, struct mxq_fa
 
         ok = mxq_pread_all(source->data_fd, buffer, n, source->data_offset + at, source->name, fault);
         if (ok)
-            *crc = (uint32_t)crc32_z(*crc, buffer, n);
+            *crc = mxq_update_crc(*crc, buffer, n);
     }
     free(buffer);
     return ok;

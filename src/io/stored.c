@@ -1,6 +1,8 @@
 /* stored.c - opening a result for reading, and reading shares of its buffers */
 #include "io/stored.h"
 
+#include "io/archive_folder.h"
+#include "io/checksum.h"
 #include "io/outfile.h"
 
 #include <dirent.h>
@@ -11,7 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #define PATH_NBYTES 4096
 
@@ -68,13 +69,42 @@ static bool find_in_folder(const char *path, char *manifest_path, size_t nbytes,
     return false;
 }
 
+/* In the archive that the path goes through. */
+static bool find_member(const char *archive, const char *path, const char *member, char *manifest_path, size_t nbytes,
+                        struct mxq_fault *fault)
+{
+    const char *suffix = ends_with(member, ".json") ? "" : ".json";
+    const size_t start = (size_t)(member - path);
+
+    return snprintf(manifest_path, nbytes, "%s%s", path, suffix) < (int)nbytes &&
+           mxq_archive_has(archive, manifest_path + start, fault);
+}
+
+/* An archive is asked for its one manifest, as a folder is; but it may also hold anything else. */
+static bool find_in_archive(const char *path, char *manifest_path, size_t nbytes, struct mxq_fault *fault)
+{
+    char member[PATH_NBYTES];
+    const int nfound = mxq_count_archive_manifests(path, member, sizeof(member), fault);
+
+    if (nfound > 1)
+        mxq_set_fault(fault, path, 0, "an archive with several manifests: name one result in it, as in ARCHIVE/NAME");
+    return nfound == 1 && snprintf(manifest_path, nbytes, "%s/%s", path, member) < (int)nbytes;
+}
+
 bool mxq_find_manifest(const char *path, char *manifest_path, size_t nbytes, struct mxq_fault *fault)
 {
+    char archive[PATH_NBYTES];
+    const char *member;
+
     fault->text[0] = '\0';
     if (strcmp(path, "-") == 0)
         return false;
     if (is_folder(path))
         return find_in_folder(path, manifest_path, nbytes, fault);
+    if (mxq_split_archive_path(path, archive, sizeof(archive), &member) && mxq_is_archive(archive))
+        return find_member(archive, path, member, manifest_path, nbytes, fault);
+    if (mxq_is_archive(path))
+        return find_in_archive(path, manifest_path, nbytes, fault);
     if (ends_with(path, ".json"))
         return snprintf(manifest_path, nbytes, "%s", path) < (int)nbytes;
     return access(path, F_OK) != 0 && snprintf(manifest_path, nbytes, "%s.json", path) < (int)nbytes &&
@@ -185,6 +215,8 @@ static bool open_listed(struct mxq_stored *stored, enum mxq_buffer b, const char
     const int folder_nbytes = slash != NULL ? (int)(slash - manifest_path + 1) : 0;
     const char *file = stored->manifest.buffer[b].file;
     struct mxq_source_options options;
+    const char *member;
+    char archive[PATH_NBYTES];
     char path[PATH_NBYTES];
 
     if (file == NULL || strchr(file, '/') != NULL) {
@@ -195,6 +227,10 @@ static bool open_listed(struct mxq_stored *stored, enum mxq_buffer b, const char
     describe_file(stored, b, spec, &options);
     stored->present[b] = true;
     stored->high_first[b] = stored->manifest.buffer[b].high_first;
+    if (mxq_split_archive_path(path, archive, sizeof(archive), &member)) {
+        options.member = member;
+        return open_buffer(&stored->buffers[b], &options, archive, fault) && check_size(stored, b, fault);
+    }
     return open_buffer(&stored->buffers[b], &options, path, fault) && check_size(stored, b, fault);
 }
 
@@ -445,7 +481,7 @@ static bool checksum_buffer(const struct mxq_stored *stored, enum mxq_buffer b, 
         const struct mxq_share piece = {at, smaller(CHUNK_NBYTES, nbytes - at), 1, nbytes};
         good = read_runs(stored, b, &piece, chunk, fault);
         if (good)
-            *crc = (uint32_t)crc32_z(*crc, chunk, piece.run_nbytes);
+            *crc = mxq_update_crc(*crc, chunk, (size_t)piece.run_nbytes);
     }
     free(chunk);
     return good;

@@ -1,7 +1,8 @@
 /*
  * stored.h - a result that is read back: its buffers, and what is known about them
  *
- * A stored result is found by its manifest (OUT.json), by the prefix OUT, or by a folder that holds one manifest; or it is
+ * A stored result is found by its manifest (OUT.json), by the prefix OUT, or by a folder that holds one manifest, where an
+ * archive counts as a folder (ARCHIVE.npz/OUT); or it is
  * a single buffer, or a pair of data and scales, in .npy, .npz members, raw and gzip files, of which the caller knows the
  * layout. Whatever it was, afterwards it has a plan like the one it was made by.
  */
@@ -69,8 +70,8 @@ void mxq_close_stored(struct mxq_stored *stored);
 
 /*
  * The path of the manifest that path means: itself when it ends in .json, PATH.json when there is such a file, or the
- * one .json in the folder PATH. False without a fault when path is something else; with one (*text != '\0') when it is a
- * folder without a manifest or with several.
+ * one .json in the folder or archive PATH. False without a fault when path is something else; with one (*text != '\0') when it is a
+ * folder without a manifest or with several, or an archive with several.
  */
 bool mxq_find_manifest(const char *path, char *manifest_path, size_t nbytes, struct mxq_fault *fault);
 

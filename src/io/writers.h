@@ -47,21 +47,4 @@ bool mxq_finish_gz(struct mxq_gz_writer *writer, struct mxq_fault *fault);
 /* Accepts NULL. */
 void mxq_free_gz_writer(struct mxq_gz_writer *writer);
 
-/* npz_write.c */
-
-/* A .npy file to be: its header, and nbytes that begin at byte 0 of fd. */
-struct mxq_npz_member {
-    const char *name;
-    const uint8_t *header;
-    size_t header_nbytes;
-    int fd;
-    const char *place; /* what faults call fd */
-    uint64_t nbytes;
-    uint32_t crc; /* set by mxq_write_npz(): CRC-32 of the nbytes alone */
-};
-
-/* Writes a zip archive of the members, at least one, to the empty file fd. */
-bool mxq_write_npz(int fd, const char *file, struct mxq_npz_member *members, size_t nmembers, bool deflate,
-                   struct mxq_fault *fault);
-
 #endif /* MXQ_WRITERS_H */

@@ -40,11 +40,12 @@ bytes_in() {
 prepare() {
     tolerated=
     waits=--no-fsync
+    out=${out:-w}
     make_npy w.npy 64 64
     rm -rf out old
     mkdir out old
-    "$MXFP4Q" quantize -j 1 w.npy -o out/w "$@"
-    "$MXFP4Q" quantize -j 1 w.npy -o old/w "$@" --profile ggml --pad-fill 9
+    "$MXFP4Q" quantize -j 1 w.npy -o "out/$out" "$@"
+    "$MXFP4Q" quantize -j 1 w.npy -o "old/$out" "$@" --profile ggml --pad-fill 9
     new=$(bytes_in out)
     before=$(bytes_in old)
 }
@@ -57,10 +58,10 @@ run_at() {
     rm -rf out
     if [ "$what" = none ]; then
         mkdir out
-        run_failing "$fault" quantize -j 1 w.npy -o out/w "$waits" "$@"
+        run_failing "$fault" quantize -j 1 w.npy -o "out/$out" "$waits" "$@"
     else
         cp -r old out
-        run_failing "$fault" quantize -f -j 1 w.npy -o out/w "$waits" "$@"
+        run_failing "$fault" quantize -f -j 1 w.npy -o "out/$out" "$waits" "$@"
     fi
     check_outcome "$what" || { echo "$fault $what $*: status $status, ${messages[*]}" && false; }
 }
@@ -137,8 +138,8 @@ try_formats() {
     prepare --format=npz
     try_each fallocate EOPNOTSUPP 1 --format=npz
     try_each ftruncate EIO 1 --format=npz
-    try_each mmap ENOMEM 1 --format=npz
     prepare --gzip
+    try_each mmap ENOMEM 1 --gzip
     try_each mkstemp EACCES 1 --gzip
 }
 
@@ -146,6 +147,20 @@ try_formats() {
     try_formats pread EIO 1
     prepare
     try_each read EIO 1
+}
+
+@test "an archive of results that cannot be written leaves no new one and the old one" {
+    local call option
+    out=all.npz
+    for option in -q --gzip; do
+        prepare "$option"
+        for call in pwrite:ENOSPC ftruncate:EIO fchmod:EPERM close:EIO rename:EIO calloc:ENOMEM realloc:ENOMEM; do
+            try_each "${call%:*}" "${call#*:}" 1 "$option"
+        done
+        try_each malloc ENOMEM 11 "$option"
+        run_at pwrite:1+:short old "$option"
+        is "$status" 0
+    done
 }
 
 @test "a file system without links or renames that do not replace is good enough" {

@@ -10,7 +10,7 @@ setup() {
 }
 
 enter_empty_folder() {
-    unset MXFP4Q_KERNEL
+    unset MXFP4Q_KERNEL MXFP4Q_CPU_FEATURES_OFF
     export TMPDIR=$BATS_TEST_TMPDIR/spool
     mkdir "$TMPDIR" "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return
 }

@@ -9,6 +9,7 @@
 
 #include "io/outfile.h"
 #include "io/result.h"
+#include "io/zip_records.h"
 #include "unit/check.h"
 
 #include <dirent.h>
@@ -818,7 +819,7 @@ static void check_result_faults(void)
     options = (struct mxq_result_options){.format = MXQ_FORMAT_NPY, .to_stdout = true, .only = MXQ_COLUMNWISE_DATA};
     CHECK(!mxq_begin_result(&options, &plan, "w", outset, &result, &fault) && fault_says("not made"),
           "a buffer that is not made is refused for standard output");
-    options = (struct mxq_result_options){.format = MXQ_FORMAT_NPZ, .only = -1, .spool_dir = "none"};
+    options = (struct mxq_result_options){.gzip = true, .only = -1, .spool_dir = "none"};
     CHECK(!mxq_begin_result(&options, &plan, "w", outset, &result, &fault) && fault_says("\"none\""),
           "a spool that cannot be made is a fault");
     plan.extent[MXQ_ROWWISE_DATA].nbytes = UINT64_MAX;
@@ -829,6 +830,129 @@ static void check_result_faults(void)
     mxq_free_result(NULL);
     CHECK(folder_has(0), "a result that fails leaves nothing");
     clean_folder();
+}
+
+/* ---------------------------------------------------------------------------------------------------- archives */
+
+#define LARGE_NBYTES ((UINT64_C(1) << 32) + 5)
+
+static void put_record(int fd, const uint8_t *record, size_t nbytes, uint64_t *at)
+{
+    *at += pwrite(fd, record, nbytes, (off_t)*at) == (ssize_t)nbytes ? nbytes : 0;
+}
+
+/* Whether a member is the one with this number, and has this text. libzip compares its checksum. */
+static bool member_is(const char *path, zip_uint64_t number, const char *name, const char *text)
+{
+    char bytes[32] = "";
+    zip_t *zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, NULL);
+    zip_file_t *file = zip != NULL ? zip_fopen_index(zip, number, 0) : NULL;
+    bool is = file != NULL && zip_fread(file, bytes, sizeof(bytes)) == (zip_int64_t)strlen(text) &&
+              strcmp(bytes, text) == 0 && zip_fread(file, bytes, 1) == 0 &&
+              strcmp(zip_get_name(zip, number, 0), name) == 0;
+
+    if (file != NULL)
+        zip_fclose(file);
+    if (zip != NULL)
+        zip_discard(zip);
+    return is;
+}
+
+/* A sparse archive of zeros beyond 32 bits, and a small member behind them. */
+static bool write_large_archive(const char *path)
+{
+    static const char text[] = "behind";
+    struct mxq_zip_member members[2] = {{.name = "large.npy"}, {.name = "sm\xc3\xa4ll.npy", .nbytes = sizeof(text)}};
+    uint8_t record[MXQ_ZIP_RECORD_NBYTES];
+    const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    uint64_t at = 0;
+    uint64_t start;
+    bool sparse;
+
+    members[0].nbytes = members[0].packed_nbytes = LARGE_NBYTES;
+    members[0].has_large_sizes = mxq_zip_needs_large_sizes(LARGE_NBYTES);
+    members[1].packed_nbytes = members[1].nbytes;
+    members[1].crc = (uint32_t)crc32_z(0, (const uint8_t *)text, sizeof(text));
+    put_record(fd, record, mxq_make_zip_local(record, &members[0]), &at);
+    sparse = ftruncate(fd, (off_t)(at + LARGE_NBYTES)) == 0;
+    at += LARGE_NBYTES;
+    members[1].offset = at;
+    put_record(fd, record, mxq_make_zip_local(record, &members[1]), &at);
+    put_record(fd, (const uint8_t *)text, sizeof(text), &at);
+    start = at;
+    put_record(fd, record, mxq_make_zip_entry(record, &members[0]), &at);
+    put_record(fd, record, mxq_make_zip_entry(record, &members[1]), &at);
+    put_record(fd, record, mxq_make_zip_end(record, 2, start, at - start), &at);
+    return close(fd) == 0 && sparse;
+}
+
+static void check_large_archive(void)
+{
+    static uint8_t text[MAX_FILE_NBYTES];
+    zip_stat_t info = {0};
+    zip_t *zip;
+    zip_file_t *file = NULL;
+
+    if (!write_large_archive("large.npz")) {
+        CHECK_SKIP("sizes beyond 32 bits are what libzip reads", "no sparse files here");
+        unlink("large.npz");
+        return;
+    }
+    zip = zip_open("large.npz", ZIP_RDONLY | ZIP_CHECKCONS, NULL);
+    CHECK(zip != NULL && zip_stat(zip, "large.npy", 0, &info) == 0 && info.size == LARGE_NBYTES &&
+              info.comp_size == LARGE_NBYTES && info.comp_method == ZIP_CM_STORE,
+          "sizes beyond 32 bits are what libzip reads");
+    if (zip != NULL)
+        file = zip_fopen(zip, "sm\xc3\xa4ll.npy", 0);
+    CHECK(file != NULL && zip_fread(file, text, sizeof(text)) == 7 && strcmp((const char *)text, "behind") == 0 &&
+              zip_fclose(file) == 0,
+          "a member beyond 32 bits is where libzip looks for it, under its name in UTF-8");
+    if (zip != NULL)
+        zip_discard(zip);
+    unlink("large.npz");
+}
+
+/* Small and large members, written in another order than they were announced. */
+static void check_collection(bool deflate)
+{
+    struct mxq_outset *outset = mxq_create_outset(&careful);
+    struct mxq_collection *collection = NULL;
+    uint64_t offset = 0;
+    size_t member[3] = {9, 9, 9};
+    int fd = -1;
+    bool ok;
+
+    ok = outset != NULL && mxq_begin_collection("c.npz", deflate, outset, &collection, &fault) &&
+         mxq_claim_member(collection, "a", &member[0], &fault) &&
+         mxq_claim_member(collection, "b", &member[1], &fault) &&
+         mxq_claim_member(collection, "c", &member[2], &fault) && member[0] == 0 && member[2] == 2;
+    CHECK(ok && !mxq_claim_member(collection, "b", &member[1], &fault) && fault_says("would be written twice") &&
+              member[1] == 1,
+          "a name of a member can be had once");
+    ok = ok && mxq_place_member(collection, 2, 5, &fd, &offset, &fault) &&
+         mxq_write_member(collection, 0, "he", 2, "llo", 3, &fault);
+    if (deflate)
+        ok = ok && mxq_start_packing(collection, 1, 6, &fault) && mxq_pack_bytes(collection, "wor", 3, &fault) &&
+             mxq_pack_bytes(collection, "ld!", 3, &fault) && mxq_end_packing(collection, &fault);
+    else
+        ok = ok && mxq_write_member(collection, 1, NULL, 0, "world!", 6, &fault);
+    ok = ok && pwrite(fd, "there", 5, (off_t)offset) == 5 &&
+         mxq_seal_member(collection, 2, (uint32_t)crc32_z(0, (const uint8_t *)"there", 5), &fault) &&
+         mxq_finish_collection(collection, &fault) && mxq_commit_outset(outset, &fault);
+    CHECK(ok && member_is("c.npz", 0, "a", "hello") && member_is("c.npz", 1, "b", "world!") &&
+              member_is("c.npz", 2, "c", "there"),
+          "members have their bytes and are in the order in which they were announced");
+    mxq_free_collection(collection);
+    mxq_discard_outset(outset);
+    clean_folder();
+}
+
+static void check_archives(void)
+{
+    mxq_free_collection(NULL);
+    check_large_archive();
+    check_collection(false);
+    check_collection(true);
 }
 
 static void check_results(void)
@@ -867,6 +991,7 @@ int main(int argc, char **argv)
     check_full_disk();
     check_pipe();
     check_spool();
+    check_archives();
     check_results();
     if (!folder_has(0))
         CHECK_FAIL("nothing is left in the end", "see %s", folder);
