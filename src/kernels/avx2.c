@@ -14,7 +14,7 @@
  * What is rare is left to the scalar code, a tile at a time: edges of the matrix, infinities and NaNs, amax so small that
  * midpoints would be subnormal, or so large that the even rule leaves the range.
  */
-#include "kernels/mxq_internal.h"
+#include "kernels/square.h"
 
 #if defined(__x86_64__)
 
@@ -31,7 +31,7 @@
 
 /* Bit patterns of a tile, row after row, and what both directions need of them. */
 struct tile {
-    _Alignas(64) uint16_t x[TILE][TILE]; /* sign and sticky magnitude, when they are made for this tile alone */
+    _Alignas(64) uint16_t x[TILE][TILE]; /* sign and sticky magnitude, where the matrix does not have them */
     _Alignas(64) uint16_t u[TILE][TILE]; /* magnitude, with bit 6 added when ties go to even */
     _Alignas(32) uint16_t row_max[TILE];
     _Alignas(32) uint16_t col_max[TILE];
@@ -412,39 +412,20 @@ static inline __m256i narrow(__m256 a, __m256 b)
     return _mm256_permute4x64_epi64(packed, 0xd8);
 }
 
-/* Columns of a strip that are staged at once: 32 rows of them, as 16 bits, fit the L1. */
-#define STAGE_COLS 512
-
-/* Rows begin in different sets of the cache, whatever is a power of two outside. */
-#define STAGE_STRIDE (STAGE_COLS + TILE)
-
-/* 32 values of a row to 16 bits each; asks for those that come one stage later. */
-static inline void stage_values(const struct mxq_matrix *matrix, uint64_t row, uint64_t col, uint16_t *to)
+/* A full tile of BF16 is used where it is; another type becomes sticky bits first. */
+static struct bits make_bits(const struct mxq_matrix *matrix, struct tile *tile)
 {
-    const size_t elem = matrix->dtype == MXQ_F32 ? 4 : 2;
-    const char *from = (const char *)matrix->data + (row * matrix->row_stride + col) * elem;
+    struct bits bits = {(const uint16_t *)matrix->data, matrix->row_stride};
 
-    _mm_prefetch(from + STAGE_COLS * elem, _MM_HINT_T0);
-    if (matrix->dtype == MXQ_BF16) {
-        store(to, load((const uint16_t *)(const void *)from));
-        store(to + 16, load((const uint16_t *)(const void *)from + 16));
-        return;
+    if (matrix->dtype == MXQ_BF16)
+        return bits;
+    for (unsigned r = 0; r < TILE; r++) {
+        store(tile->x[r], narrow(load_8(matrix, r, 0), load_8(matrix, r, 8)));
+        store(tile->x[r] + 16, narrow(load_8(matrix, r, 16), load_8(matrix, r, 24)));
     }
-    if (matrix->dtype == MXQ_F32)
-        _mm_prefetch(from + STAGE_COLS * elem + 64, _MM_HINT_T0);
-    store(to, narrow(load_8(matrix, row, col), load_8(matrix, row, col + 8)));
-    store(to + 16, narrow(load_8(matrix, row, col + 16), load_8(matrix, row, col + 24)));
-}
-
-/*
- * Brings the full tiles of 32 rows and up to STAGE_COLS columns together, row after row. Tiles read in place would touch
- * a page for each row, and rows a power of two apart would push each other out of the cache.
- */
-static void stage_strip(const struct mxq_matrix *matrix, uint64_t row0, uint64_t col0, uint64_t cols, uint16_t *stage)
-{
-    for (unsigned r = 0; r < TILE; r++)
-        for (uint64_t c = 0; c + TILE <= cols; c += TILE)
-            stage_values(matrix, row0 + r, col0 + c, stage + r * STAGE_STRIDE + c);
+    bits.x = tile->x[0];
+    bits.stride = TILE;
+    return bits;
 }
 
 /* ---------------------------------------------------------------------------------------------- Hadamard */
@@ -483,15 +464,14 @@ static inline void transform_row(__m256 *low, __m256 *high)
     *high = _mm256_mul_ps(_mm256_sub_ps(v[0], v[1]), _mm256_set1_ps(0.25f));
 }
 
-static struct bits transform_rows(const struct mxq_matrix *matrix, uint32_t signs, uint64_t row0, uint64_t col0,
-                                  struct tile *tile)
+static struct bits transform_rows(const struct mxq_matrix *matrix, uint32_t signs, struct tile *tile)
 {
     const struct bits bits = {tile->x[0], TILE};
 
     for (unsigned r = 0; r < TILE; r++) {
         for (unsigned c = 0; c < TILE; c += 16) {
-            __m256 low = flip_signs(load_8(matrix, row0 + r, col0 + c), signs, c);
-            __m256 high = flip_signs(load_8(matrix, row0 + r, col0 + c + 8), signs, c + 8);
+            __m256 low = flip_signs(load_8(matrix, r, c), signs, c);
+            __m256 high = flip_signs(load_8(matrix, r, c + 8), signs, c + 8);
             transform_row(&low, &high);
             store(tile->x[r] + c, narrow(low, high));
         }
@@ -516,8 +496,7 @@ static inline void transform_col(__m256 v[16])
         v[i] = _mm256_mul_ps(v[i], _mm256_set1_ps(0.25f));
 }
 
-static struct bits transform_cols(const struct mxq_matrix *matrix, uint32_t signs, uint64_t row0, uint64_t col0,
-                                  struct tile *tile)
+static struct bits transform_cols(const struct mxq_matrix *matrix, uint32_t signs, struct tile *tile)
 {
     const struct bits bits = {tile->x[0], TILE};
 
@@ -526,8 +505,8 @@ static struct bits transform_cols(const struct mxq_matrix *matrix, uint32_t sign
             __m256 v[2][16];
             for (unsigned i = 0; i < 16; i++) {
                 const __m256 flip = _mm256_castsi256_ps(_mm256_set1_epi32((int)((signs >> (r + i) & 1) << 31)));
-                v[0][i] = _mm256_xor_ps(load_8(matrix, row0 + r + i, col0 + c), flip);
-                v[1][i] = _mm256_xor_ps(load_8(matrix, row0 + r + i, col0 + c + 8), flip);
+                v[0][i] = _mm256_xor_ps(load_8(matrix, r + i, c), flip);
+                v[1][i] = _mm256_xor_ps(load_8(matrix, r + i, c + 8), flip);
             }
             transform_col(v[0]);
             transform_col(v[1]);
@@ -538,85 +517,130 @@ static struct bits transform_cols(const struct mxq_matrix *matrix, uint32_t sign
     return bits;
 }
 
-/* ---------------------------------------------------------------------------------------------- panels */
+/* ---------------------------------------------------------------------------------------------- squares */
 
-/* Each direction has a transform of its own. */
-static bool quantize_transformed(const struct mxq_task *task, struct tile *tile, uint64_t row0, uint64_t col0)
+/* Each direction has a transform of its own. window: the 32 x 32 values. */
+static bool quantize_transformed(const struct mxq_task *square, const struct mxq_matrix *window, struct tile *tile,
+                                 uint64_t row0, uint64_t col0)
 {
-    const struct mxq_recipe *recipe = task->recipe;
-    const struct mxq_matrix *matrix = task->matrix;
+    const uint32_t signs = square->recipe->hadamard_signs;
     bool nonfinite = false;
 
-    if (task->target[MXQ_ROWWISE].wanted) {
-        const struct bits bits = transform_rows(matrix, recipe->hadamard_signs, row0, col0, tile);
-        if (!quantize_bits(task, bits, tile, row0, col0, true, false))
-            nonfinite |= mxq_quantize_tile(task, MXQ_ROWWISE, row0, col0);
+    if (square->target[MXQ_ROWWISE].wanted) {
+        const struct bits bits = transform_rows(window, signs, tile);
+        if (!quantize_bits(square, bits, tile, row0, col0, true, false))
+            nonfinite |= mxq_quantize_tile(square, MXQ_ROWWISE, row0, col0);
     }
-    if (task->target[MXQ_COLUMNWISE].wanted) {
-        const struct bits bits = transform_cols(matrix, recipe->hadamard_signs, row0, col0, tile);
-        if (!quantize_bits(task, bits, tile, row0, col0, false, true))
-            nonfinite |= mxq_quantize_tile(task, MXQ_COLUMNWISE, row0, col0);
+    if (square->target[MXQ_COLUMNWISE].wanted) {
+        const struct bits bits = transform_cols(window, signs, tile);
+        if (!quantize_bits(square, bits, tile, row0, col0, false, true))
+            nonfinite |= mxq_quantize_tile(square, MXQ_COLUMNWISE, row0, col0);
     }
     return nonfinite;
 }
 
-static bool quantize_by_scalar(const struct mxq_task *task, uint64_t row0, uint64_t col0)
+static bool quantize_by_scalar(const struct mxq_task *square, uint64_t row0, uint64_t col0)
 {
     bool nonfinite = false;
 
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
-        if (task->target[d].wanted)
-            nonfinite |= mxq_quantize_tile(task, d, row0, col0);
+        if (square->target[d].wanted)
+            nonfinite |= mxq_quantize_tile(square, d, row0, col0);
     return nonfinite;
 }
 
-/* A full tile; returns whether it has an infinity or a NaN. */
-static bool quantize_tile(const struct mxq_task *task, struct tile *tile, struct bits bits, uint64_t row0,
-                          uint64_t col0)
+/* 32 x 32 values at (row0, col0) of the square; returns whether there is an infinity or a NaN. */
+static bool quantize_window(const struct mxq_task *square, const struct mxq_matrix *window, struct tile *tile,
+                            uint64_t row0, uint64_t col0)
 {
-    const bool rowwise = task->target[MXQ_ROWWISE].wanted;
-    const bool columnwise = task->target[MXQ_COLUMNWISE].wanted;
+    const bool rowwise = square->target[MXQ_ROWWISE].wanted;
+    const bool columnwise = square->target[MXQ_COLUMNWISE].wanted;
 
-    if (task->recipe->hadamard)
-        return quantize_transformed(task, tile, row0, col0);
-    if (quantize_bits(task, bits, tile, row0, col0, rowwise, columnwise))
+    if (square->recipe->hadamard)
+        return quantize_transformed(square, window, tile, row0, col0);
+    if (quantize_bits(square, make_bits(window, tile), tile, row0, col0, rowwise, columnwise))
         return false;
-    return quantize_by_scalar(task, row0, col0);
+    return quantize_by_scalar(square, row0, col0);
 }
 
-static bool quantize_strip(const struct mxq_task *task, struct tile *tile, uint16_t *stage, uint64_t row0,
-                           uint64_t col0, uint64_t cols)
+static uint64_t at_most_tile(uint64_t n)
 {
-    const struct mxq_matrix *matrix = task->matrix;
-    const bool full_rows = matrix->rows - row0 >= TILE;
+    return n < TILE ? n : TILE;
+}
+
+/* A tile that the matrix ends in: filled up with zeros. */
+static bool quantize_cut_tile(const struct mxq_task *square, struct tile *tile, uint64_t row0, uint64_t col0)
+{
+    const struct mxq_matrix *matrix = square->matrix;
+    const size_t elem = matrix->dtype == MXQ_F32 ? 4 : 2;
+    const uint64_t rows = at_most_tile(matrix->rows - row0);
+    const uint64_t cols = at_most_tile(matrix->cols - col0);
+    uint32_t values[TILE * TILE] = {0};
+    const struct mxq_matrix window = {values, matrix->dtype, TILE, TILE, TILE};
+
+    /* This sign rule gives a code to a zero, and those that fill up are to have none. */
+    if (square->recipe->sign == MXQ_SIGN_NONPOSITIVE && !square->recipe->hadamard)
+        return quantize_by_scalar(square, row0, col0);
+    for (uint64_t r = 0; r < rows; r++)
+        memcpy((char *)values + r * TILE * elem,
+               (const char *)matrix->data + ((row0 + r) * matrix->row_stride + col0) * elem, cols * elem);
+    return quantize_window(square, &window, tile, row0, col0);
+}
+
+/* Tiles that come between asking for values and using them. */
+#define AHEAD 6
+
+/*
+ * Asks for the tile AHEAD tiles after the one at (row, col), or behind the last of the square for the next square's, into
+ * the L2: see avx512.c.
+ */
+static void ask_for_tile(const struct mxq_matrix *matrix, uint64_t row, uint64_t col)
+{
+    const size_t elem = matrix->dtype == MXQ_F32 ? 4 : 2;
+    const char *from;
+
+    col += (uint64_t)AHEAD * TILE;
+    if (col >= MXQ_SQUARE_NELEMS) {
+        col -= MXQ_SQUARE_NELEMS;
+        row += TILE;
+    }
+    if (row >= MXQ_SQUARE_NELEMS) {
+        row -= MXQ_SQUARE_NELEMS;
+        col += MXQ_SQUARE_NELEMS;
+    }
+    from = (const char *)matrix->data + (row * matrix->row_stride + col) * elem;
+    for (unsigned r = 0; r < TILE; r++)
+        for (size_t at = 0; at < TILE * elem; at += 64)
+            _mm_prefetch(from + r * matrix->row_stride * elem + at, _MM_HINT_T1);
+}
+
+static bool quantize_square(const struct mxq_square_work *work, const struct mxq_task *square)
+{
+    const struct mxq_matrix *matrix = square->matrix;
+    const size_t elem = matrix->dtype == MXQ_F32 ? 4 : 2;
+    struct tile tile;
     bool nonfinite = false;
 
-    if (full_rows && !task->recipe->hadamard)
-        stage_strip(matrix, row0, col0, cols, stage);
-    for (uint64_t c = 0; c < cols; c += TILE) {
-        const struct bits bits = {stage + c, STAGE_STRIDE};
-        if (full_rows && cols - c >= TILE)
-            nonfinite |= quantize_tile(task, tile, bits, row0, col0 + c);
-        else
-            nonfinite |= quantize_by_scalar(task, row0, col0 + c);
+    (void)work;
+    for (uint64_t row = 0; row < matrix->rows; row += TILE) {
+        for (uint64_t col = 0; col < matrix->cols; col += TILE) {
+            const struct mxq_matrix window = {(const char *)matrix->data + (row * matrix->row_stride + col) * elem,
+                                              matrix->dtype, TILE, TILE, matrix->row_stride};
+            ask_for_tile(matrix, row, col);
+            if (matrix->rows - row >= TILE && matrix->cols - col >= TILE)
+                nonfinite |= quantize_window(square, &window, &tile, row, col);
+            else
+                nonfinite |= quantize_cut_tile(square, &tile, row, col);
+        }
     }
     return nonfinite;
 }
 
 static bool quantize_panel(const struct mxq_task *task)
 {
-    const struct mxq_matrix *matrix = task->matrix;
-    _Alignas(64) uint16_t stage[TILE * STAGE_STRIDE];
-    struct tile tile;
-    bool nonfinite = false;
+    const struct mxq_square_work work = {quantize_square, mxq_put_units, mxq_put_scales};
 
-    for (uint64_t row = 0; row < matrix->rows; row += TILE) {
-        for (uint64_t col = 0; col < matrix->cols; col += STAGE_COLS) {
-            const uint64_t cols = matrix->cols - col < STAGE_COLS ? matrix->cols - col : STAGE_COLS;
-            nonfinite |= quantize_strip(task, &tile, stage, row, col, cols);
-        }
-    }
-    return nonfinite;
+    return mxq_quantize_squares(task, &work);
 }
 
 static bool runs_here(void)
