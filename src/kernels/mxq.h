@@ -50,6 +50,7 @@ enum mxq_status {
     MXQ_ERR_OVERFLOW, /* rows, columns and layout give a size beyond 64 bits */
     MXQ_ERR_PANEL,    /* a panel that is not aligned, or not inside the matrix */
     MXQ_ERR_KERNEL,   /* a kernel name that is unknown, or that this machine cannot run */
+    MXQ_ERR_DEVICE,   /* a GPU that is not there, or that failed */
 };
 
 /* A short English text, never NULL: "size overflow". */
@@ -242,7 +243,11 @@ bool mxq_kernel_runs_here(const struct mxq_kernel *kernel);
  */
 enum mxq_status mxq_select_kernel(const char *name, const struct mxq_kernel **kernel);
 
-/* The CPU feature with this number that variants ask about; NULL past the last. *present: CPU and system have it. */
+/*
+ * The CPU feature with this number that variants for this architecture ask about; NULL past the last. *present: CPU and
+ * system have it, and it is not among the names, with commas between them, that the environment variable
+ * MXFP4Q_CPU_FEATURES_OFF hides.
+ */
 const char *mxq_get_cpu_feature(size_t index, bool *present);
 
 /* ---------------------------------------------------------------------------------------------------- quantize */
@@ -252,6 +257,7 @@ const char *mxq_get_cpu_feature(size_t index, bool *present);
  * byte of it is written, padding too, and none beyond. The buffers overlap neither each other nor the matrix. Infinities
  * and NaNs become what the recipe says; *nonfinite (unless NULL) tells whether there were any.
  * kernel may be NULL: what mxq_select_kernel(NULL) selects. MXQ_ERR_ARGUMENT: a matrix that is not the plan's.
+ * MXQ_ERR_DEVICE: the kernel "gpu", and the GPU failed. (For speed on GPUs see mxq_gpu.h.)
  */
 enum mxq_status mxq_quantize(const struct mxq_plan *plan, const struct mxq_kernel *kernel,
                              const struct mxq_matrix *matrix, uint8_t *const out[MXQ_NUM_BUFFERS], bool *nonfinite);

@@ -15,6 +15,11 @@
 #define MXQ_FUNC static inline
 #endif
 
+/* Before loops over arrays that a GPU must keep in registers. */
+#ifndef MXQ_UNROLL
+#define MXQ_UNROLL
+#endif
+
 #define MXQ_F32_SIGN 0x80000000u
 #define MXQ_F32_INFINITY 0x7f800000u
 #define MXQ_F32_QUIET_NAN 0x7fc00000u
@@ -234,6 +239,7 @@ MXQ_FUNC struct mxq_thresholds mxq_find_thresholds(enum mxq_ties ties, uint8_t s
     const int shift = (int)scale_byte - 127;
     struct mxq_thresholds t;
 
+    MXQ_UNROLL
     for (unsigned i = 0; i < MXQ_NUM_MIDPOINTS; i++) {
         /* The midpoint itself goes up to code i + 1, or only what is above it does. */
         const bool up = ties == MXQ_TIES_AWAY || (ties == MXQ_TIES_EVEN && i % 2 == 1);
@@ -278,10 +284,11 @@ MXQ_FUNC uint8_t mxq_encode_value(const struct mxq_recipe *recipe, uint32_t x, c
 
     if (magnitude > MXQ_F32_INFINITY)
         return mxq_nan_code(recipe, x);
+    MXQ_UNROLL
+    for (unsigned i = 0; i < MXQ_NUM_MIDPOINTS; i++)
+        code = (uint8_t)(code + (magnitude >= t->threshold[i]));
     if (magnitude == MXQ_F32_INFINITY)
         code = MXQ_CODE_LARGEST;
-    for (unsigned i = 0; i < MXQ_NUM_MIDPOINTS && magnitude != MXQ_F32_INFINITY; i++)
-        code = (uint8_t)(code + (magnitude >= t->threshold[i]));
     return (uint8_t)(code | mxq_sign_of_code(recipe, x, code, t->vanishing));
 }
 

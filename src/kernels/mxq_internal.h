@@ -21,6 +21,7 @@ struct mxq_task {
     const struct mxq_recipe *recipe;
     const struct mxq_matrix *matrix; /* the panel's values; rows and cols are not 0 */
     struct mxq_target target[MXQ_NUM_DIRECTIONS];
+    enum mxq_status *status; /* MXQ_OK; a variant that can fail, as one on a GPU, sets it then */
 };
 
 /* One variant. */
@@ -35,10 +36,32 @@ struct mxq_kernel {
     bool (*quantize_panel)(const struct mxq_task *task);
 };
 
-/* avx2.c */
+/* avx2.c, avx512.c, neon.c */
 extern const struct mxq_kernel mxq_kernel_avx2;
+extern const struct mxq_kernel mxq_kernel_avx512;
+extern const struct mxq_kernel mxq_kernel_neon;
 
-/* dispatch.c: whether the CPU has a feature of mxq_get_cpu_feature(), and the system supports it */
+/* hip_kernel.c, or hip_none.c: never chosen but by its name, because asking whether it runs here starts a GPU */
+extern const struct mxq_kernel mxq_kernel_gpu;
+
+/* cpu.c: the words with which a CPU and its system tell what they can do; on x86 all but the last, elsewhere only that */
+enum mxq_cpu_word {
+    MXQ_CPU_LEAF1_ECX, /* of CPUID */
+    MXQ_CPU_LEAF7_EBX,
+    MXQ_CPU_LEAF7_ECX,
+    MXQ_CPU_HWCAP, /* of AArch64 Linux */
+    MXQ_NUM_CPU_WORDS
+};
+
+struct mxq_cpu {
+    uint32_t word[MXQ_NUM_CPU_WORDS];
+    uint32_t xcr0; /* 0 where it cannot be read */
+};
+
+/* Whether such words say that a feature of mxq_get_cpu_feature() can be used. */
+bool mxq_cpu_words_have(const struct mxq_cpu *cpu, const char *feature);
+
+/* Whether it can be used on this machine, and MXFP4Q_CPU_FEATURES_OFF does not hide it. */
 bool mxq_cpu_has(const char *feature);
 
 /* scalar.c */
@@ -80,7 +103,17 @@ uint8_t mxq_read_scale(const struct mxq_reading *reading, uint64_t row, uint64_t
 /* Values of the block that are in the matrix: 32, but for the last block of a row. */
 unsigned mxq_count_valid(const struct mxq_reading *reading, uint64_t block);
 
-/* quantize.c: fills the padding of one buffer's share; what is valid beside it may be overwritten. */
+/* quantize.c: the runs of a share that have padding are those from first_run on. */
+struct mxq_padding {
+    uint64_t first_run;
+    uint8_t fill;
+};
+
+/* False when there is none. */
+bool mxq_find_padding(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
+                      struct mxq_padding *padding);
+
+/* Fills the runs that have padding; what is valid beside it is overwritten. */
 void mxq_write_padding(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
                        const struct mxq_destination *out);
 

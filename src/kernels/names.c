@@ -21,6 +21,8 @@ const char *mxq_describe_status(enum mxq_status status)
         return "panel not aligned or outside the matrix";
     case MXQ_ERR_KERNEL:
         return "unknown kernel, or one that this machine cannot run";
+    case MXQ_ERR_DEVICE:
+        return "no GPU, or one that failed";
     }
     return "unknown status";
 }

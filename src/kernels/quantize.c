@@ -4,35 +4,35 @@
 
 #include <string.h>
 
-/* Padding rows share their group of 16 with the last valid rows; the kernel then writes over what is valid. */
-static void pad_data(const struct mxq_share *share, uint64_t rows, const struct mxq_destination *destination)
-{
-    if (rows % MXQ_AITER_DATA_GROUP != 0)
-        memset(destination->bytes + (share->nruns - 1) * destination->pitch_nbytes, 0, share->run_nbytes);
-}
-
-static void pad_scale(const struct mxq_share *share, const struct mxq_panel *logical, uint8_t pad_fill,
-                      const struct mxq_destination *destination)
-{
-    if (logical->rows % MXQ_AITER_SCALE_ROWS == 0 && mxq_count_blocks(logical->cols) % MXQ_AITER_SCALE_COLS == 0)
-        return;
-    for (uint64_t run = 0; run < share->nruns; run++)
-        memset(destination->bytes + run * destination->pitch_nbytes, pad_fill, share->run_nbytes);
-}
-
-void mxq_write_padding(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
-                       const struct mxq_destination *out)
+/* Padding rows of codes share their group of 16 with the last valid rows; scales may have padding in every group. */
+bool mxq_find_padding(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
+                      struct mxq_padding *padding)
 {
     const struct mxq_panel logical = mxq_orient_panel(panel, mxq_direction_of(buffer));
     struct mxq_share share;
 
     if (plan->options.layout[buffer] != MXQ_AITER || mxq_locate_share(plan, panel, buffer, &share) != MXQ_OK ||
         share.nruns == 0)
+        return false;
+    if (mxq_is_scale(buffer)) {
+        *padding = (struct mxq_padding){0, plan->options.pad_fill};
+        return logical.rows % MXQ_AITER_SCALE_ROWS != 0 || mxq_count_blocks(logical.cols) % MXQ_AITER_SCALE_COLS != 0;
+    }
+    *padding = (struct mxq_padding){share.nruns - 1, 0};
+    return logical.rows % MXQ_AITER_DATA_GROUP != 0;
+}
+
+/* The kernel then writes over what is valid. */
+void mxq_write_padding(const struct mxq_plan *plan, const struct mxq_panel *panel, enum mxq_buffer buffer,
+                       const struct mxq_destination *out)
+{
+    struct mxq_share share;
+    struct mxq_padding padding;
+
+    if (!mxq_find_padding(plan, panel, buffer, &padding) || mxq_locate_share(plan, panel, buffer, &share) != MXQ_OK)
         return;
-    if (mxq_is_scale(buffer))
-        pad_scale(&share, &logical, plan->options.pad_fill, out);
-    else
-        pad_data(&share, logical.rows, out);
+    for (uint64_t run = padding.first_run; run < share.nruns; run++)
+        memset(out->bytes + run * out->pitch_nbytes, padding.fill, share.run_nbytes);
 }
 
 enum mxq_status mxq_quantize_panel(const struct mxq_plan *plan, const struct mxq_kernel *kernel,
@@ -50,11 +50,12 @@ enum mxq_status mxq_quantize_panel(const struct mxq_plan *plan, const struct mxq
     if (panel->rows != 0 && panel->cols != 0) {
         for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
             mxq_write_padding(plan, panel, b, &out[b]);
+        task.status = &status;
         found = kernel->quantize_panel(&task);
     }
     if (nonfinite != NULL)
         *nonfinite = found;
-    return MXQ_OK;
+    return status;
 }
 
 enum mxq_status mxq_quantize(const struct mxq_plan *plan, const struct mxq_kernel *kernel,
