@@ -1,27 +1,46 @@
 #!/bin/sh
-# bench.sh BUILD - measures: kernels against memcpy, and whole commands against the system's own, in one run
+# bench.sh BUILD [--json] - measures kernels and whole commands, and says which rows reach what is wanted of them
 #
-# Whole commands are timed in turn, so that a busy moment hits both, and their medians are compared. Nothing here is a
-# test: the machine may be busy, and a number is worth only what the machine and the moment are.
+# Everything is measured beside something of the system's in the same run: quantizing in memory against memcpy(), diff
+# against cmp, quantizing files against cp. Exits with 1 when a row falls short. Nothing here is a test: the machine may be
+# busy, and a number is worth only what the machine and the moment are.
 set -eu
-build=$(cd "${1:?usage: bench.sh BUILD}" && pwd)
+build=$(cd "${1:?usage: bench.sh BUILD [--json]}" && pwd)
+json=${2:-}
 cd "$(dirname "$0")/.."
 mxfp4q=$build/mxfp4q
 work=$build/bench
 rounds=9
-
-grep -m 1 'model name' /proc/cpuinfo 2>/dev/null || true
-echo "$(nproc) CPUs; load $(cut -d ' ' -f 1 /proc/loadavg 2>/dev/null || echo unknown)"
-"$build/tests/check_kernels" --bench
-
 rm -rf "$work"
 mkdir -p "$work"
 trap 'rm -rf "$work"' EXIT
-# Random bits without infinities and NaNs: 8192 x 8192 BF16.
-head -c 134217728 /dev/urandom | LC_ALL=C tr '\170-\377' '\000-\167' >"$work/w.raw"
+trap 'exit 1' INT TERM HUP
 
-quantize() {
-    "$mxfp4q" quantize -q -f --no-fsync "$work/w.raw" --shape 8192x8192 --dtype bf16 -o "$1"
+# Rows: NAME, UNIT, VALUE, WANTED, reached|short|skipped, separated by tabs. Of fractions more is better, of all else less.
+rows=$work/rows
+
+# What a case of mxfp4q bench is to reach, by its name without the shape.
+kernel_rows() {
+    "$mxfp4q" bench | awk '
+        BEGIN {
+            wanted["bf16 both aiter"] = 0.80; wanted["bf16 both linear"] = 0.80
+            wanted["bf16 rowwise aiter"] = 0.85; wanted["bf16 columnwise aiter"] = 0.75
+            wanted["f32 both aiter"] = 0.85; wanted["bf16 both aiter hadamard"] = 0.60
+            wanted["bf16 both aiter 1 thread"] = 0.60
+        }
+        {
+            name = $0; sub(/ +[0-9.]+ ms .*/, "", name)
+            key = name; sub(/ [0-9]+x[0-9]+$/, "", key)
+            printf "%s\tfraction of memcpy\t%s\t%.2f\t%s\n", name, $NF, wanted[key],
+                $NF >= wanted[key] ? "reached" : "short"
+        }'
+}
+
+# Hundredths of milliseconds that a command takes.
+time_of() {
+    start=$(date +%s%N)
+    "$@"
+    echo $((($(date +%s%N) - start) / 10000))
 }
 
 compare_with_diff() {
@@ -34,38 +53,44 @@ compare_with_cmp() {
     done
 }
 
-copy_input() {
-    cp "$work/w.raw" "$work/copy"
-}
-
-quantize_input() {
-    quantize "$work/a"
-}
-
-# Hundredths of milliseconds that a command takes.
-time_of() {
-    start=$(date +%s%N)
-    "$@"
-    echo $((($(date +%s%N) - start) / 10000))
-}
-
-# pair NAME COMMAND OTHER: medians in hundredths of milliseconds, and their ratio.
-pair() {
-    : >"$work/one"
-    : >"$work/two"
+# The median of the ratios of commands that take turns, so that a busy moment hits both.
+diff_row() {
+    "$mxfp4q" gen -q --no-fsync --shape 8192x8192 --pattern normal -o "$work/w"
+    "$mxfp4q" quantize -q --no-fsync "$work/w.npy" -o "$work/a"
+    "$mxfp4q" quantize -q --no-fsync "$work/w.npy" -o "$work/b"
     i=0
     while [ $i -lt $rounds ]; do
-        time_of "$2" >>"$work/one"
-        time_of "$3" >>"$work/two"
+        echo "$(time_of compare_with_diff) $(time_of compare_with_cmp)"
         i=$((i + 1))
-    done
-    one=$(sort -n "$work/one" | sed -n "$(((rounds + 1) / 2))p")
-    two=$(sort -n "$work/two" | sed -n "$(((rounds + 1) / 2))p")
-    awk -v name="$1" -v a="$one" -v b="$two" 'BEGIN {
-        printf "%-58s %8.2f ms against %8.2f ms, ratio %.2f\n", name, a / 100, b / 100, a / b }'
+    done | awk '{ print $1 / $2 }' | sort -n | sed -n "$(((rounds + 1) / 2))p" | awk '{
+        printf "diff of equal results of 8192x8192, against cmp\tratio\t%.2f\t2.00\t%s\n", $1, $1 <= 2 ? "reached" : "short" }'
+    rm -f "$work"/[abw].*
 }
 
-quantize "$work/a"
-quantize "$work/b"
-pair "diff against cmp, 8192x8192 both directions, aiter" compare_with_diff compare_with_cmp
-pair "quantize --no-fsync against cp of the input, 8192x8192 bf16" quantize_input copy_input
+machine() {
+    echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1), $(nproc) CPUs, load" \
+        "$(cut -d ' ' -f 1 /proc/loadavg 2>/dev/null || echo unknown)"
+}
+
+show() {
+    if [ "$json" != --json ]; then
+        awk -F '\t' '{ printf "%-50s %8s %-18s wanted %6s  %s\n", $1, $3, $2, $4, $5; fflush() }'
+        return
+    fi
+    awk -F '\t' -v machine="$(machine)" '
+        function quote(text) { gsub(/[\\"]/, "\\\\&", text); return "\"" text "\"" }
+        BEGIN { printf "{\"machine\": %s, \"rows\": [", quote(machine) }
+        {
+            printf "%s\n  {\"name\": %s, \"unit\": %s, \"value\": %s, \"wanted\": %s, \"state\": %s}", NR > 1 ? "," : "",
+                quote($1), quote($2), $3 ~ /^[0-9.]+$/ ? $3 : "null", $4, quote($5)
+        }
+        END { print "\n]}" }'
+}
+
+[ "$json" = --json ] || machine
+{
+    kernel_rows
+    diff_row
+    sh scripts/bench-files.sh "$build"
+} | tee "$rows" | show
+! grep -q 'short$' "$rows"

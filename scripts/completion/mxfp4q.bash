@@ -55,10 +55,10 @@ _mxfp4q_value() {
     --pattern) _mxfp4q_words uniform normal lognormal ties edges edges-finite zeros ramp outlier ;;
     --suite) _mxfp4q_files ;;
     --kernel) _mxfp4q_words "$(mxfp4q devices 2>/dev/null | sed -n 's/^ [* ] \([^ ]*\) .*/\1/p')" ;;
-    --device) _mxfp4q_words auto cpu ;;
+    --device) _mxfp4q_words auto cpu gpu gpu:all ;;
     --scale-atol | --scale-limit | --scale-share | --atol | --rtol | --codes-per-scale | --code-share) COMPREPLY=() ;;
     --test-member | --golden-member | --matrix | --limit) COMPREPLY=() ;;
-    --zero-byte | --hadamard-signs | --pad-fill | --shape | --offset | --member | --flatten | --seed | -j | --jobs) COMPREPLY=() ;;
+    --zero-byte | --hadamard-signs | --pad-fill | --shape | --rounds | --offset | --member | --flatten | --seed | -j | --jobs) COMPREPLY=() ;;
     *) return 1 ;;
     esac
 }
@@ -69,7 +69,7 @@ _mxfp4q() {
     local stored="--scale-file --from-layout --from-nibbles --shape --raw --no-verify"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _mxfp4q_words quantize dequantize convert diff info gen devices help --help --version
+        _mxfp4q_words quantize dequantize convert diff info gen bench devices help --help --version
         return
     fi
     # --option=value arrives as three words.
@@ -113,6 +113,7 @@ _mxfp4q() {
             --flatten --layout --shuffle --pad-fill --tail -j --jobs --kernel --device --report --json -q --quiet \
             -v --verbose --progress -h --help
         ;;
+    bench:*) _mxfp4q_words --device --kernel -j --jobs --shape --rounds --json -h --help ;;
     devices:*) _mxfp4q_words --json -h --help ;;
     *) _mxfp4q_files ;;
     esac

@@ -11,7 +11,7 @@
 
 static const struct mxq_option options[] = {
     {0, NULL, NULL, "Output"},
-    {'o', "output", "OUT", "prefix of the outputs; a folder when it ends in / or several tensors come; - with --only"},
+    {'o', "output", "OUT", "prefix; a folder if it ends in / or several tensors come; NAME.npz for all; - with --only"},
     MXQ_OUTPUT_OPTIONS,
     {0, NULL, NULL, "What is computed"},
     MXQ_RECIPE_OPTIONS,
@@ -46,6 +46,21 @@ static bool check_stdout(struct mxq_quantize_request *r)
     return false;
 }
 
+/* An archive of all tensors holds .npy files; --format npz says the same again. */
+static bool check_archive(struct mxq_quantize_request *r)
+{
+    struct mxq_result_options *result = &r->settings.result;
+
+    if (r->settings.to_stdout || !mxq_names_archive(r->settings.output))
+        return true;
+    if (result->format == MXQ_FORMAT_RAW) {
+        mxq_print_error("quantize: an .npz holds .npy files, so there is no --format raw for it");
+        return false;
+    }
+    result->format = MXQ_FORMAT_NPY;
+    return true;
+}
+
 static bool complete_request(struct mxq_quantize_request *r, int noperands)
 {
     if (noperands == 0) {
@@ -56,7 +71,7 @@ static bool complete_request(struct mxq_quantize_request *r, int noperands)
         mxq_print_error("quantize: no output: give a prefix with -o");
         return false;
     }
-    return mxq_check_input_request("quantize", &r->settings.input) && check_stdout(r) &&
+    return mxq_check_input_request("quantize", &r->settings.input) && check_stdout(r) && check_archive(r) &&
            mxq_complete_quantize_request(r);
 }
 
@@ -65,7 +80,7 @@ static int run(int argc, char *argv[])
     struct mxq_quantize_request r;
     const char *value;
     json_t *reports = NULL;
-    bool good;
+    bool reported, good;
     int opt;
 
     mxq_init_quantize_request(&r);
@@ -78,7 +93,8 @@ static int run(int argc, char *argv[])
     }
     if (!complete_request(&r, argc - optind))
         return MXQ_EXIT_TROUBLE;
-    if (!mxq_run_job(&r.settings, (unsigned)(argc - optind), argv + optind, &reports))
+    reported = r.json || r.settings.measure;
+    if (!mxq_run_job(&r.settings, (unsigned)(argc - optind), argv + optind, reported ? &reports : NULL))
         return MXQ_EXIT_TROUBLE;
     good = mxq_print_job_reports(&r, reports);
     json_decref(reports);

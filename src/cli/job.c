@@ -20,8 +20,11 @@ struct job {
     char *const *inputs;
     unsigned ninputs;
     struct mxq_outset *outset;
-    bool into_folder; /* OUT is a folder, and the tensors' names are used */
-    bool is_made;     /* inputs are files of the outset, too */
+    bool into_folder;                  /* OUT is a folder, and the tensors' names are used */
+    struct mxq_collection *collection; /* OUT is an archive, which is a folder in a file; NULL: it is not */
+    bool is_made;                      /* inputs are files of the outset, too */
+    struct mxq_gpu_team *gpus;
+    bool wants_reports;
     json_t *reports;
     struct mxq_fault fault;
 };
@@ -32,13 +35,23 @@ struct item {
     const char *path; /* the input, as it was given */
     struct mxq_source *source;
     const struct mxq_tensor *tensor;
-    char *prefix; /* what output names begin with */
+    char *prefix;    /* what output names begin with */
+    size_t manifest; /* in a collection, the number of the member */
     struct mxq_plan plan;
     struct mxq_result *result;
     struct mxq_pipeline pipeline;
 };
 
 /* ---------------------------------------------------------------------------------------------- names */
+
+bool mxq_names_archive(const char *output)
+{
+    static const char suffix[] = ".npz";
+    const char *slash = strrchr(output, '/');
+    const size_t length = strlen(slash != NULL ? slash + 1 : output);
+
+    return length > strlen(suffix) && strcmp(output + strlen(output) - strlen(suffix), suffix) == 0;
+}
 
 static bool cut_suffix(char *name, const char *suffix)
 {
@@ -51,18 +64,17 @@ static bool cut_suffix(char *name, const char *suffix)
     return true;
 }
 
-/* The name of a tensor in a folder of results: its own, or its file's. It stays in the folder. */
-static void name_tensor(const struct item *item, char *name, size_t nbytes)
+/* The name of a tensor in a folder of results: its own, or its file's. It stays in the folder. False: it is too long. */
+static bool name_tensor(const struct item *item, char *name, size_t nbytes)
 {
     static const char *const suffixes[] = {".npy", ".npz", ".raw", ".bin"};
     const char *slash = strrchr(item->path, '/');
+    const char *own = item->tensor->name;
 
-    if (item->tensor->name != NULL)
-        snprintf(name, nbytes, "%s", item->tensor->name);
-    else if (strcmp(item->path, "-") == 0)
-        snprintf(name, nbytes, "stdin");
-    else
-        snprintf(name, nbytes, "%s", slash != NULL ? slash + 1 : item->path);
+    if (own == NULL)
+        own = strcmp(item->path, "-") == 0 ? "stdin" : slash != NULL ? slash + 1 : item->path;
+    if (snprintf(name, nbytes, "%s", own) >= (int)nbytes)
+        return false;
     if (item->tensor->name == NULL) {
         cut_suffix(name, ".gz");
         for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
@@ -72,6 +84,7 @@ static void name_tensor(const struct item *item, char *name, size_t nbytes)
     for (char *c = name; *c != '\0'; c++)
         if (*c == '/' || (c == name && *c == '.'))
             *c = '_';
+    return true;
 }
 
 static bool make_prefix(struct item *item)
@@ -81,8 +94,10 @@ static bool make_prefix(struct item *item)
     char name[1024] = "";
     size_t nbytes;
 
-    if (item->job->into_folder)
-        name_tensor(item, name, sizeof(name));
+    if (item->job->into_folder && !name_tensor(item, name, sizeof(name))) {
+        mxq_set_fault(&item->job->fault, item->path, ENAMETOOLONG, "the name of an array cannot name files");
+        return false;
+    }
     nbytes = strlen(output) + 1 + strlen(name) + 1;
     item->prefix = malloc(nbytes);
     if (item->prefix == NULL) {
@@ -137,21 +152,20 @@ static bool check_tails(struct item *item)
 }
 
 /* A result must not replace what it is made from, nor another input. */
-static bool check_not_input(struct item *item, const char *path)
+static bool check_not_input(struct job *job, const struct mxq_source *source, const char *path)
 {
-    const struct job *job = item->job;
     uint64_t device, inode;
     struct stat st;
 
-    if (mxq_source_is_file(item->source, &device, &inode) && mxq_path_is_file(path, device, inode)) {
-        mxq_set_fault(&item->job->fault, path, 0, "is the input itself");
+    if (mxq_source_is_file(source, &device, &inode) && mxq_path_is_file(path, device, inode)) {
+        mxq_set_fault(&job->fault, path, 0, "is the input itself");
         return false;
     }
     for (unsigned i = 0; i < job->ninputs; i++) {
         if (strcmp(job->inputs[i], "-") == 0 || stat(job->inputs[i], &st) != 0 ||
             !mxq_path_is_file(path, (uint64_t)st.st_dev, (uint64_t)st.st_ino))
             continue;
-        mxq_set_fault(&item->job->fault, path, 0, "is an input too");
+        mxq_set_fault(&job->fault, path, 0, "is an input too");
         return false;
     }
     return true;
@@ -159,14 +173,15 @@ static bool check_not_input(struct item *item, const char *path)
 
 static bool check_outputs(struct item *item, const char *manifest_path)
 {
-    if (item->job->settings->to_stdout)
+    if (item->job->settings->to_stdout || item->job->collection != NULL)
         return true;
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++) {
         const struct mxq_result_buffer *buffer = mxq_get_result_buffer(item->result, b);
-        if (mxq_result_wants(item->result, b) && buffer->path != NULL && !check_not_input(item, buffer->path))
+        if (mxq_result_wants(item->result, b) && buffer->path != NULL &&
+            !check_not_input(item->job, item->source, buffer->path))
             return false;
     }
-    return check_not_input(item, manifest_path);
+    return check_not_input(item->job, item->source, manifest_path);
 }
 
 /* The position of a value in the tensor, as [2, 0, 17]. */
@@ -230,9 +245,10 @@ static void fill_manifest(const struct item *item, struct mxq_manifest *m)
     m->nonfinite = item->pipeline.nonfinite;
     m->pad_fill = item->plan.options.pad_fill;
     m->format = settings->result.format;
-    m->gzip = settings->result.gzip;
-    m->device = "cpu";
-    m->kernel = mxq_kernel_name(settings->kernel);
+    m->gzip =
+        settings->result.gzip && item->job->collection == NULL; /* how members are packed is the archive's affair */
+    m->device = item->pipeline.device;
+    m->kernel = item->pipeline.variant;
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++) {
         const struct mxq_result_buffer *buffer = mxq_get_result_buffer(item->result, b);
         m->buffer[b].present = buffer->present;
@@ -269,10 +285,12 @@ static bool write_manifest(struct item *item, const char *path, int fd)
 
     fill_manifest(item, &manifest);
     text = mxq_format_manifest(&manifest);
-    good = text != NULL && add_report(item, path, text);
+    good = text != NULL && (item->job->reports == NULL || add_report(item, path, text));
     if (!good)
         mxq_set_fault(&item->job->fault, path, ENOMEM, "cannot write");
-    if (good && fd >= 0)
+    if (good && item->job->collection != NULL)
+        good = mxq_write_member(item->job->collection, item->manifest, text, strlen(text), NULL, 0, &item->job->fault);
+    else if (good && fd >= 0)
         good = mxq_write_all(fd, text, strlen(text), path, &item->job->fault);
     free(text);
     return good;
@@ -313,6 +331,7 @@ static bool run_item(struct item *item)
     p->tensor = item->tensor;
     p->plan = &item->plan;
     p->kernel = settings->kernel;
+    p->gpus = item->job->gpus;
     p->result = item->result;
     p->nthreads = settings->nthreads;
     p->stop_at_nonfinite = !settings->nonfinite_allowed;
@@ -326,10 +345,39 @@ static bool run_item(struct item *item)
     return good && check_finite(item);
 }
 
+/* The team for what --device asks, which may differ from input to input. A GPU that was asked for has to be there. */
+static bool ready_gpus(struct job *job)
+{
+    const struct mxq_device_request *request = &job->settings->device;
+    bool ready;
+
+    if (job->gpus != NULL && memcmp(mxq_gpu_team_request(job->gpus), request, sizeof(*request)) != 0) {
+        mxq_free_gpu_team(job->gpus);
+        job->gpus = NULL;
+    }
+    if (job->gpus == NULL && (job->gpus = mxq_create_gpu_team(request)) == NULL) {
+        mxq_set_fault(&job->fault, NULL, ENOMEM, "cannot quantize");
+        return false;
+    }
+    return request->kind != MXQ_DEVICE_GPU || mxq_open_gpu_team(job->gpus, &ready, &job->fault);
+}
+
+static bool begin_manifest(struct item *item, const char *path, int *fd)
+{
+    const struct job *job = item->job;
+    struct mxq_fault *fault = &item->job->fault;
+
+    if (job->settings->to_stdout)
+        return true;
+    if (job->collection != NULL)
+        return mxq_claim_member(job->collection, last_component(path), &item->manifest, fault);
+    return (*fd = mxq_add_outfile(job->outset, path, fault)) >= 0;
+}
+
 /* The manifest's file is made with the buffers', so that a name that is taken is found before the work. */
 static bool quantize_item(struct item *item)
 {
-    const struct mxq_settings *settings = item->job->settings;
+    struct mxq_result_options options = item->job->settings->result;
     struct mxq_fault *fault = &item->job->fault;
     char path[4096];
     int fd = -1;
@@ -340,9 +388,9 @@ static bool quantize_item(struct item *item)
         mxq_set_fault(fault, NULL, ENAMETOOLONG, "cannot write the manifest");
         return false;
     }
-    if (!mxq_begin_result(&settings->result, &item->plan, item->prefix, item->job->outset, &item->result, fault))
-        return false;
-    if (!settings->to_stdout && (fd = mxq_add_outfile(item->job->outset, path, fault)) < 0)
+    options.collection = item->job->collection;
+    if (!mxq_begin_result(&options, &item->plan, item->prefix, item->job->outset, &item->result, fault) ||
+        !begin_manifest(item, path, &fd))
         return false;
     return check_outputs(item, path) && run_item(item) && mxq_finish_result(item->result, fault) &&
            write_manifest(item, path, fd);
@@ -361,7 +409,7 @@ static bool quantize_tensor(struct job *job, const char *path, struct mxq_source
     item.tensor = tensor;
     good = quantize_item(&item);
     /* There may be more files than can be open. A made input is settled when it has been read. */
-    if (good && !job->is_made)
+    if (good && !job->is_made && job->collection == NULL)
         good = mxq_settle_outset(job->outset, &job->fault);
     mxq_free_result(item.result);
     free(item.prefix);
@@ -389,7 +437,9 @@ static bool quantize_source(struct job *job, const char *path, struct mxq_source
         mxq_set_fault(&job->fault, path, 0, "standard output takes one tensor (see --member)");
         return false;
     }
-    if (job->into_folder && !make_folder(job, job->settings->output))
+    if (job->collection != NULL && !check_not_input(job, source, job->settings->output))
+        return false;
+    if (job->into_folder && job->collection == NULL && !make_folder(job, job->settings->output))
         return false;
     while ((more = mxq_next_tensor(source, &tensor, &job->fault)) == 1)
         if (!quantize_tensor(job, path, source, tensor))
@@ -402,6 +452,8 @@ static bool quantize_input(struct job *job, const struct mxq_source_options *opt
     struct mxq_source *source;
     bool good;
 
+    if (!ready_gpus(job))
+        return false;
     if (!mxq_open_source(options, path, &source, &job->fault))
         return false;
     good = quantize_source(job, path, source);
@@ -411,9 +463,10 @@ static bool quantize_input(struct job *job, const struct mxq_source_options *opt
 
 static bool begin_job(struct job *job, const struct mxq_outset_options *outset)
 {
-    job->reports = json_array();
+    if (job->wants_reports)
+        job->reports = json_array();
     job->outset = mxq_create_outset(outset);
-    if (job->outset != NULL && job->reports != NULL)
+    if (job->outset != NULL && (job->reports != NULL || !job->wants_reports))
         return true;
     mxq_set_fault(&job->fault, NULL, ENOMEM, "cannot quantize");
     return false;
@@ -422,19 +475,26 @@ static bool begin_job(struct job *job, const struct mxq_outset_options *outset)
 static bool run_inputs(struct job *job)
 {
     const struct mxq_settings *settings = job->settings;
+    const bool is_archive = mxq_names_archive(settings->output);
 
-    job->into_folder = job->ninputs > 1 || settings->output[strlen(settings->output) - 1] == '/';
+    job->into_folder = is_archive || job->ninputs > 1 || settings->output[strlen(settings->output) - 1] == '/';
     if (!begin_job(job, &settings->outset))
+        return false;
+    if (is_archive &&
+        !mxq_begin_collection(settings->output, settings->result.gzip, job->outset, &job->collection, &job->fault))
         return false;
     for (unsigned i = 0; i < job->ninputs; i++)
         if (!quantize_input(job, &settings->input.source, job->inputs[i]))
             return false;
-    return mxq_commit_outset(job->outset, &job->fault);
+    return (!is_archive || mxq_finish_collection(job->collection, &job->fault)) &&
+           mxq_commit_outset(job->outset, &job->fault);
 }
 
 /* Tells what went wrong, or hands over the reports. */
 static bool end_job(struct job *job, bool good, json_t **reports)
 {
+    mxq_free_gpu_team(job->gpus);
+    mxq_free_collection(job->collection);
     mxq_discard_outset(job->outset);
     if (!good) {
         mxq_remove_made_folder();
@@ -455,6 +515,7 @@ bool mxq_run_job(const struct mxq_settings *settings, unsigned ninputs, char *co
     job.settings = settings;
     job.inputs = inputs;
     job.ninputs = ninputs;
+    job.wants_reports = reports != NULL;
     return end_job(&job, run_inputs(&job), reports);
 }
 
@@ -501,6 +562,7 @@ bool mxq_run_made_job(const struct mxq_outset_options *outset, const char *folde
 
     memset(&job, 0, sizeof(job));
     job.is_made = true;
+    job.wants_reports = reports != NULL;
     good = end_job(&job, run_made_inputs(&job, outset, folder, ninputs, inputs), reports);
     mxq_set_message_place(NULL);
     return good;

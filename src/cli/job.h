@@ -4,6 +4,7 @@
 #ifndef MXQ_JOB_H
 #define MXQ_JOB_H
 
+#include "cli/device_option.h"
 #include "cli/input_options.h"
 #include "io/outfile.h"
 #include "io/result.h"
@@ -15,7 +16,8 @@ struct mxq_settings {
     struct mxq_input_request input;
     struct mxq_options quantize;
     const struct mxq_profile *profile;
-    const struct mxq_kernel *kernel;
+    const struct mxq_kernel *kernel; /* where a CPU computes */
+    struct mxq_device_request device;
     struct mxq_outset_options outset;
     struct mxq_result_options result;
     int only; /* an enum mxq_buffer to write alone, or -1 */
@@ -26,6 +28,9 @@ struct mxq_settings {
     const char *output; /* OUT */
     bool to_stdout;     /* OUT is "-" */
 };
+
+/* Whether OUT means one .npz for all tensors, in which they are what they would be in a folder. */
+bool mxq_names_archive(const char *output);
 
 /*
  * Quantizes the inputs into files that appear together. *reports, unless NULL, gets a JSON array with an object for each

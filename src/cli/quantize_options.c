@@ -29,13 +29,6 @@ static const char *nonfinite_word(unsigned value)
     return words[value];
 }
 
-static const char *device_word(unsigned value)
-{
-    static const char *const words[] = {"auto", "cpu", NULL};
-
-    return words[value];
-}
-
 static const char *hadamard_word(unsigned value)
 {
     static const char *const words[] = {"16", NULL};
@@ -127,7 +120,6 @@ static bool parse_output_option(struct mxq_quantize_request *r, int opt, const c
 
 static bool parse_running_option(struct mxq_quantize_request *r, int opt, const char *value)
 {
-    unsigned word;
     int number;
 
     switch (opt) {
@@ -140,7 +132,7 @@ static bool parse_running_option(struct mxq_quantize_request *r, int opt, const 
         r->kernel = value;
         return true;
     case MXQ_OPT_DEVICE:
-        return mxq_parse_word("--device", value, device_word, &word);
+        return mxq_parse_device(value, &r->settings.device);
     case MXQ_OPT_REPORT:
         return r->settings.measure = true;
     case MXQ_OPT_JSON:
@@ -283,21 +275,49 @@ static void apply_only(struct mxq_quantize_request *r)
     }
 }
 
+/* The kernel that was asked for, or NULL. */
+static const char *wanted_kernel(const struct mxq_quantize_request *r)
+{
+    const char *name = r->kernel != NULL ? r->kernel : getenv("MXFP4Q_KERNEL");
+
+    return name != NULL && (r->kernel != NULL || *name != '\0') ? name : NULL;
+}
+
+/* A kernel says where to compute, too: "gpu" is another way to say --device gpu, and the others run on CPUs. */
+static bool apply_device(struct mxq_quantize_request *r)
+{
+    struct mxq_device_request *device = &r->settings.device;
+    const char *name = wanted_kernel(r);
+    const bool is_gpu = name != NULL && strcmp(name, "gpu") == 0;
+
+    if ((is_gpu && device->kind == MXQ_DEVICE_CPU) ||
+        (r->kernel != NULL && !is_gpu && device->kind == MXQ_DEVICE_GPU)) {
+        mxq_print_error("%s: \"%s\" does not run on the device that --device names",
+                        r->kernel != NULL ? "--kernel" : "MXFP4Q_KERNEL", name);
+        return false;
+    }
+    if (device->kind == MXQ_DEVICE_AUTO && name != NULL)
+        device->kind = is_gpu ? MXQ_DEVICE_GPU : MXQ_DEVICE_CPU;
+    return mxq_complete_device_request(device);
+}
+
+/* With a GPU that was asked for, no CPU computes, and the kernel does not matter. */
 static bool apply_kernel(struct mxq_quantize_request *r)
 {
-    if (mxq_select_kernel(r->kernel, &r->settings.kernel) == MXQ_OK)
+    const char *name = wanted_kernel(r);
+
+    if (name != NULL && strcmp(name, "gpu") == 0)
+        name = "scalar";
+    if (mxq_select_kernel(name, &r->settings.kernel) == MXQ_OK)
         return true;
-    if (r->kernel != NULL)
-        mxq_print_error("--kernel: \"%s\" is no kernel that this machine can run (see mxfp4q devices)", r->kernel);
-    else
-        mxq_print_error("MXFP4Q_KERNEL: \"%s\" is no kernel that this machine can run (see mxfp4q devices)",
-                        getenv("MXFP4Q_KERNEL"));
+    mxq_print_error("%s: \"%s\" is no kernel that this machine can run (see mxfp4q devices)",
+                    r->kernel != NULL ? "--kernel" : "MXFP4Q_KERNEL", name);
     return false;
 }
 
 bool mxq_complete_quantize_request(struct mxq_quantize_request *r)
 {
-    if (!apply_profile(r) || !apply_layout(r) || !apply_shuffle(r) || !apply_kernel(r))
+    if (!apply_profile(r) || !apply_layout(r) || !apply_shuffle(r) || !apply_device(r) || !apply_kernel(r))
         return false;
     apply_only(r);
     apply_switches(r);
@@ -310,6 +330,7 @@ void mxq_init_quantize_request(struct mxq_quantize_request *r)
 
     memset(r, 0, sizeof(*r));
     mxq_init_input_request(&r->settings.input);
+    mxq_init_device_request(&r->settings.device);
     r->settings.quantize.wanted[MXQ_ROWWISE] = true;
     r->settings.quantize.wanted[MXQ_COLUMNWISE] = true;
     r->settings.only = -1;

@@ -69,7 +69,7 @@ enum mxq_quantize_option {
     {'j', "jobs", "N", "threads [all CPUs]"},                                                                          \
         {MXQ_OPT_KERNEL, "kernel", "NAME", "the variant to run, see mxfp4q devices [the fastest]"},                    \
     {                                                                                                                  \
-        MXQ_OPT_DEVICE, "device", "DEVICE", "cpu or auto [auto]"                                                       \
+        MXQ_OPT_DEVICE, "device", "DEVICE", "auto, cpu, gpu, gpu:N or gpu:all, see mxfp4q devices [auto]"              \
     }
 
 #define MXQ_MESSAGE_OPTIONS                                                                                            \
