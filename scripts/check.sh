@@ -1,5 +1,6 @@
 #!/bin/sh
-# check.sh - installs what is missing and runs every test under gcc, clang and sanitizers, the linters, and coverage
+# check.sh - installs what is missing and runs every test under gcc, clang and sanitizers, those of the kernels for AArch64
+#            under an emulator, those of programs for GPUs without one, the linters, and coverage
 #
 # The last line is "N passed, N failed, N skipped". MXFP4Q_BUILDS="gcc" runs fewer builds.
 set -u
@@ -9,6 +10,10 @@ cd "$(dirname "$0")/.." || exit 2
 # shellcheck disable=SC2086
 install_packages $BUILD_PACKAGES clang clang-format cppcheck bats shellcheck groff man-db zsh libclang-rt-14-dev pkg-config \
     python3-numpy procps || exit 2
+# Without these, the checks that need them say so and are skipped.
+[ "$(uname -m)" = aarch64 ] || install_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static ||
+    echo "going on without a compiler and an emulator for AArch64"
+install_packages clang-22 clang-tools-22 lld-22 llvm-22 || echo "going on without a compiler for AMD's GPUs"
 
 passed=0
 failed=0
@@ -52,6 +57,75 @@ build_and_test() {
     fi
 }
 
+# Prints why AArch64 cannot be emulated; nothing when it can.
+why_no_aarch64() {
+    if [ "$(uname -m)" = aarch64 ]; then
+        echo "the other builds are for it"
+    elif ! command -v aarch64-linux-gnu-gcc >/dev/null 2>&1; then
+        echo "no aarch64-linux-gnu-gcc"
+    elif ! command -v qemu-aarch64-static >/dev/null 2>&1; then
+        echo "no qemu-aarch64-static"
+    fi
+}
+
+# One TAP line: variants make the same bytes on this machine and on the emulated one.
+compare_digests() {
+    make -s -j "$(nproc)" BUILD=build-native HIP=none build-native/tests/check_kernels &&
+        here=$(build-native/tests/check_kernels --digest --kernel scalar) &&
+        there=$(qemu-aarch64-static build-aarch64/tests/check_kernels --digest --kernel neon) &&
+        [ -n "$here" ] && [ "$here" = "$there" ] || printf 'not '
+    echo "ok - neon under the emulator makes what scalar makes here"
+}
+
+# The kernels' checks, built by one cross compiler and run by the emulator.
+emulate() {
+    for unit in check_kernels check_cpu; do
+        qemu-aarch64-static "build-aarch64/tests/$unit" >"build-aarch64/$unit.tap" 2>&1 ||
+            grep -q '^not ok' "build-aarch64/$unit.tap" || echo "not ok - $unit came to its end" >>"build-aarch64/$unit.tap"
+        cat "build-aarch64/$unit.tap"
+    done
+}
+
+# Kernels for AArch64. Compilers share the folder, because make builds again when the compiler changes.
+test_aarch64() {
+    reason=$(why_no_aarch64)
+    if [ -n "$reason" ]; then
+        echo "ok - kernels for AArch64 # skip $reason"
+        echo "0 passed, 0 failed, 1 skipped"
+        return
+    fi
+    mkdir -p build-aarch64 && : >build-aarch64/results.tap
+    for compiler in aarch64-linux-gnu-gcc "clang --target=aarch64-linux-gnu"; do
+        if make -s -j "$(nproc)" BUILD=build-aarch64 WERROR=1 HIP=none CC="$compiler" LDFLAGS=-static \
+            build-aarch64/tests/check_kernels build-aarch64/tests/check_cpu; then
+            echo "ok - $compiler builds without warnings"
+            emulate >>build-aarch64/results.tap
+            compare_digests >>build-aarch64/results.tap
+        else
+            echo "not ok - $compiler builds without warnings"
+        fi
+    done
+    grep -A 20 '^not ok' build-aarch64/results.tap
+    skips=$(grep -ciE '^ok.*# skip' build-aarch64/results.tap)
+    echo "$(($(grep -c '^ok' build-aarch64/results.tap) - skips)) passed," \
+        "$(grep -c '^not ok' build-aarch64/results.tap) failed, $skips skipped"
+}
+
+# test_gpu HIP COMPILER BATS-FILE: the program for GPUs that are not here, and what the compiler made of the kernels.
+test_gpu() {
+    if ! command -v "$2" >/dev/null 2>&1; then
+        echo "ok - HIP=$1 # skip $2 is not installed"
+        echo "0 passed, 0 failed, 1 skipped"
+    elif make -s -j "$(nproc)" BUILD="build-$1" WERROR=1 HIP="$1" CC=gcc tests; then
+        echo "ok - HIP=$1 builds without warnings"
+        make -s BUILD="build-$1" WERROR=1 HIP="$1" CC=gcc \
+            BATS="tests/cli/devices.bats tests/cli/gpu.bats tests/cli/library.bats $3" check
+    else
+        echo "not ok - HIP=$1 builds without warnings"
+        echo "0 passed, 0 failed, 0 skipped"
+    fi
+}
+
 # Lines of the sources that the tests reach, file by file.
 measure_coverage() {
     make -s -j "$(nproc)" BUILD=build-coverage COVERAGE=1 CC=gcc tests >/dev/null &&
@@ -69,11 +143,31 @@ measure_coverage() {
         END { if (all) printf "%6.1f %% of %4d lines  all of src/\n", 100 * done / all, all }' | sort -k 6
 }
 
+# The kernels as clang-22 compiles them for AMD's architectures, executed on the CPU.
+test_amd_code() {
+    mkdir -p build-amd-code && : >build-amd-code/results.tap
+    if make -s -j "$(nproc)" BUILD=build-amd-code WERROR=1 HIP=none CC=gcc build-amd-code/tests/check_amd_kernels; then
+        echo "ok - check_amd_kernels builds without warnings"
+        make -s BUILD=build-amd-code WERROR=1 HIP=none CC=gcc amd-check >build-amd-code/results.tap ||
+            grep -q '^not ok' build-amd-code/results.tap || echo "not ok - it came to its end" >>build-amd-code/results.tap
+        cat build-amd-code/results.tap
+    else
+        echo "not ok - check_amd_kernels builds without warnings"
+    fi
+    skips=$(grep -ciE '^ok.*# skip' build-amd-code/results.tap)
+    echo "$(($(grep -c '^ok' build-amd-code/results.tap) - skips)) passed," \
+        "$(grep -c '^not ok' build-amd-code/results.tap) failed, $skips skipped"
+}
+
 run_build() {
     case $1 in
     gcc) build_and_test gcc CC=gcc ;;
     clang) build_and_test clang CC=clang ;;
     sanitize) build_and_test sanitize CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g' ;;
+    aarch64) test_aarch64 ;;
+    amd-clang) test_gpu amd-clang clang++-22 tests/gpu/amd.bats ;;
+    amd-code) test_amd_code ;;
+    nvidia) test_gpu nvidia nvcc tests/gpu/nvidia.bats ;;
     coverage) measure_coverage ;;
     *) echo "not ok - MXFP4Q_BUILDS: no build called $1" ;;
     esac
@@ -122,7 +216,7 @@ lint() {
 }
 
 # Two builds at a time: most tests use one CPU.
-builds=${MXFP4Q_BUILDS-gcc clang sanitize coverage}
+builds=${MXFP4Q_BUILDS-gcc clang sanitize aarch64 amd-clang amd-code nvidia coverage}
 first=
 second=
 for build in $builds; do

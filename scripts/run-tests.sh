@@ -28,14 +28,29 @@ run_tap() {
 
 scratch=$build/tests/scratch
 run_tap check_kernels "$build/tests/check_kernels"
-for check in check_io check_outfile check_stored check_heatmap; do
+run_tap check_cpu "$build/tests/check_cpu"
+run_tap check_gpu "$build/tests/check_gpu"
+for width in 32 64; do
+    if [ -x "$build/tests/check_gpu_source-$width" ]; then
+        run_tap "check_gpu_source-$width" "$build/tests/check_gpu_source-$width"
+    else
+        printf 'ok - the source of the GPU kernels # skip there was no C++ compiler\n' >>"$results"
+    fi
+done
+for check in check_io check_outfile check_stored check_heatmap check_gcnrun; do
     rm -rf "$scratch" && mkdir "$scratch"
     run_tap "$check" "$build/tests/$check" "$scratch"
     rm -rf "$scratch"
 done
 
 if command -v bats >/dev/null 2>&1; then
-    [ $# -gt 0 ] || set -- tests/cli/*.bats
+    if [ $# -eq 0 ]; then
+        set -- tests/cli/*.bats
+        case $(cat "$build/.config") in
+        *" HIP=amd"*) set -- "$@" tests/gpu/amd.bats ;;
+        *" HIP=nvidia"*) set -- "$@" tests/gpu/nvidia.bats ;;
+        esac
+    fi
     MXFP4Q=$build/mxfp4q BUILD=$build
     export MXFP4Q BUILD
     # A test that hangs is a failure, not the end of the run; bats needs ps or pkill to see to that.

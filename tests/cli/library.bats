@@ -29,8 +29,8 @@ install_into() {
     done
 }
 
-@test "every function that mxq.h declares is exported, and no other" {
-    grep -oE '\bmxq_[a-z0-9_]+\(' "$ROOT/src/kernels/mxq.h" | tr -d '(' | sort -u >"$BATS_TEST_TMPDIR/declared"
+@test "every function that the headers declare is exported, and no other" {
+    cat "$ROOT/src/kernels/mxq.h" "$ROOT/src/kernels/mxq_gpu.h" | grep -oE '\bmxq_[a-z0-9_]+\(' | tr -d '(' | sort -u >"$BATS_TEST_TMPDIR/declared"
     nm -D --defined-only "$BUILD/libmxfp4q.so" | awk '{print $3}' | sort -u >"$BATS_TEST_TMPDIR/exported"
     diff "$BATS_TEST_TMPDIR/declared" "$BATS_TEST_TMPDIR/exported"
 }
@@ -63,9 +63,9 @@ install_into() {
     cmp "$BATS_TEST_TMPDIR/shared.out" "$BATS_TEST_TMPDIR/static.out"
 }
 
-@test "the header is good C++ too" {
+@test "the headers are good C++ too" {
     command -v c++ >/dev/null || skip "no C++ compiler is installed"
-    echo '#include "kernels/mxq.h"' | c++ -x c++ -Wall -Wextra -Werror -I"$ROOT/src" -fsyntax-only -
+    printf '#include "kernels/%s.h"\n' mxq mxq_gpu | c++ -x c++ -Wall -Wextra -Werror -I"$ROOT/src" -fsyntax-only -
 }
 
 @test "Python reaches the library through ctypes, with the program's bytes" {

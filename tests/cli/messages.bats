@@ -101,7 +101,7 @@ load files
 --format#npy, raw, npz
 --only#rowwise_data, rowwise_scale, columnwise_data, columnwise_scale
 --dtype#bf16, f16, f32
---device#auto, cpu
+--device#auto, cpu, gpu, gpu:N, gpu:all
 TABLE
     refuses '--hadamard: "32" is not one of: 16' quantize in -o out --hadamard=32
 }
