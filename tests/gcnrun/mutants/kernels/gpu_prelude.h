@@ -1,0 +1,46 @@
+/*
+ * gpu_prelude.h - stands before the real one, to make kernels that are wrong in one place
+ *
+ * hip_kernels.hip includes it last of all headers, so that what is redefined here is wrong in its body alone. A test that
+ * does not fail on such a kernel does not test.
+ */
+#include_next "kernels/gpu_prelude.h"
+
+#if defined(MUTANT_NO_BARRIER)
+#define gpu_barrier() ((void)0)
+#endif
+
+#if defined(MUTANT_BARRIER_FOR_SOME)
+#define gpu_barrier() (gpu_thread() < 128 ? gpu_barrier() : (void)0)
+#endif
+
+#if defined(MUTANT_LANE)
+/* The quad of the neighbouring lane. */
+static __device__ inline void copy_of_neighbour(struct gpu_quad *to, const void *from)
+{
+    struct gpu_quad quad = gpu_load_quad(from);
+
+    for (unsigned i = 0; i < 4; i++)
+        quad.word[i] = (uint32_t)__builtin_amdgcn_update_dpp(0, (int)quad.word[i], 0xb1, 15, 15, true);
+    *to = quad;
+}
+#define gpu_begin_copy(to, from) copy_of_neighbour(to, from)
+#endif
+
+#if defined(MUTANT_TAIL)
+#define mxq_unit_nbytes(layout, nelems, block) mxq_unit_nbytes(layout, (nelems) + 1, block)
+#endif
+
+#if defined(MUTANT_DATA_SHUFFLE)
+#define mxq_data_offset(layout, pitch, row, block)                                                                     \
+    mxq_data_offset(layout, pitch, (layout) == MXQ_AITER ? (row) ^ 1 : (row), block)
+#endif
+
+#if defined(MUTANT_SCALE_SHUFFLE)
+#define mxq_scale_offset(layout, pitch, row, block)                                                                    \
+    (mxq_scale_offset(layout, pitch, row, block) ^ ((layout) == MXQ_AITER ? 4 : 0))
+#endif
+
+#if defined(MUTANT_AMAX)
+#define gpu_max_magnitude(a, b) gpu_max_magnitude(a, (b)&0xff800000u)
+#endif
