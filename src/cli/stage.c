@@ -18,17 +18,19 @@
 /* From this on, pages of this size are worth asking for. */
 #define LARGE_PAGE_NBYTES ((size_t)2 << 20)
 
+/* Stores of whole lines that straddle two take twice the time. */
+#define LINE_NBYTES 64
+
 uint8_t *mxq_allocate_large(uint64_t nbytes)
 {
+    const bool large = nbytes >= LARGE_PAGE_NBYTES;
     void *bytes = NULL;
 
-    if (nbytes > SIZE_MAX - LARGE_PAGE_NBYTES)
+    if (nbytes > SIZE_MAX - LARGE_PAGE_NBYTES ||
+        posix_memalign(&bytes, large ? LARGE_PAGE_NBYTES : LINE_NBYTES, nbytes != 0 ? (size_t)nbytes : 1) != 0)
         return NULL;
-    if (nbytes < LARGE_PAGE_NBYTES)
-        return malloc(nbytes != 0 ? (size_t)nbytes : 1);
-    if (posix_memalign(&bytes, LARGE_PAGE_NBYTES, (size_t)nbytes) != 0)
-        return NULL;
-    (void)madvise(bytes, (size_t)nbytes, MADV_HUGEPAGE); /* a hint: it may fail */
+    if (large)
+        (void)madvise(bytes, (size_t)nbytes, MADV_HUGEPAGE); /* a hint: it may fail */
     return bytes;
 }
 

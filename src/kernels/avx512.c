@@ -344,9 +344,10 @@ INLINE void store_transposed(const struct places *places, const __m512i v[8])
 struct encoder {
     const struct mxq_recipe *recipe;
     struct tables tables;
-    __m512i ties;     /* the bit of a magnitude that makes a midpoint go up, or none */
-    __m512i flips[2]; /* Hadamard: the sign bits that are flipped first, of 16 FP32 values each */
-    bool past;        /* the outputs are too much for the caches */
+    __m512i ties;        /* the bit of a magnitude that makes a midpoint go up, or none */
+    __m512i flips[2];    /* Hadamard: the sign bits that are flipped first, of 16 FP32 values each, */
+    uint32_t flip[TILE]; /* and one by one, from where a load spreads them */
+    bool past;           /* the outputs are too much for the caches */
 };
 
 INLINE struct encoder make_encoder(const struct mxq_recipe *recipe, bool past)
@@ -358,6 +359,8 @@ INLINE struct encoder make_encoder(const struct mxq_recipe *recipe, bool past)
     e.ties = _mm512_set1_epi16(recipe->ties == MXQ_TIES_EVEN ? 0x40 : 0);
     for (unsigned i = 0; i < 2; i++)
         e.flips[i] = _mm512_maskz_set1_epi32((__mmask16)(recipe->hadamard_signs >> 16 * i), INT32_MIN);
+    for (unsigned i = 0; i < TILE; i++)
+        e.flip[i] = (recipe->hadamard_signs >> i & 1) << 31;
     e.past = past;
     return e;
 }
@@ -531,7 +534,8 @@ INLINE void transform_cols_16(__m512 v[16])
 }
 
 /* The columns of a window, transformed, as sticky bits. */
-INLINE void transform_cols(uint32_t signs, enum mxq_dtype dtype, const struct window *window, struct tile *tile)
+INLINE void transform_cols(const struct encoder *e, enum mxq_dtype dtype, const struct window *window,
+                           struct tile *tile)
 {
     const size_t elem = dtype == MXQ_F32 ? 4 : 2;
 
@@ -542,7 +546,7 @@ INLINE void transform_cols(uint32_t signs, enum mxq_dtype dtype, const struct wi
             for (unsigned i = 0; i < 16; i++) {
                 const __mmask16 valid = r + i < window->rows ? (__mmask16)(window->cols >> c) : 0;
                 const char *from = window->from + (r + i) * window->pitch_nbytes + c * elem;
-                v[i] = flip(load_floats(dtype, from, valid), _mm512_set1_epi32((int)((signs >> (r + i) & 1) << 31)));
+                v[i] = flip(load_floats(dtype, from, valid), _mm512_set1_epi32((int)e->flip[r + i]));
             }
             transform_cols_16(v);
 #pragma GCC unroll 8
@@ -629,17 +633,21 @@ INLINE void prepare_tile(const struct encoder *e, enum origin origin, enum mxq_d
     tile->amax[MXQ_COLUMNWISE] = cols;
 }
 
+static bool is_whole(const struct window *window)
+{
+    return window->rows == TILE && window->cols == ~(__mmask32)0;
+}
+
 /* A function for each type, so that each is compiled by itself; the case of most BF16 matrices has one of its own. */
 static void prepare_bf16(const struct encoder *e, const struct window *window, const struct asking *asking,
                          struct tile *tile)
 {
     const bool keep = e->recipe->sign == MXQ_SIGN_KEEP || e->recipe->sign == MXQ_SIGN_DROP;
 
-    if (keep && window->rows == TILE && window->cols == ~(__mmask32)0) {
+    if (keep && is_whole(window))
         prepare_tile(e, FROM_PLAIN, MXQ_BF16, window, asking, tile);
-    } else {
+    else
         prepare_tile(e, FROM_VALUES, MXQ_BF16, window, asking, tile);
-    }
 }
 
 static void prepare_values(const struct encoder *e, enum mxq_dtype dtype, const struct window *window,
@@ -656,7 +664,11 @@ static void prepare_values(const struct encoder *e, enum mxq_dtype dtype, const 
 static void prepare_rows(const struct encoder *e, enum mxq_dtype dtype, const struct window *window,
                          const struct asking *asking, struct tile *tile)
 {
-    if (dtype == MXQ_BF16)
+    const struct window whole = {window->from, window->pitch_nbytes, TILE, ~(__mmask32)0};
+
+    if (dtype == MXQ_BF16 && is_whole(window))
+        prepare_tile(e, FROM_ROWS, MXQ_BF16, &whole, asking, tile);
+    else if (dtype == MXQ_BF16)
         prepare_tile(e, FROM_ROWS, MXQ_BF16, window, asking, tile);
     else if (dtype == MXQ_F16)
         prepare_tile(e, FROM_ROWS, MXQ_F16, window, asking, tile);
@@ -667,14 +679,16 @@ static void prepare_rows(const struct encoder *e, enum mxq_dtype dtype, const st
 static void prepare_cols(const struct encoder *e, enum mxq_dtype dtype, const struct window *window,
                          const struct asking *asking, struct tile *tile)
 {
-    const uint32_t signs = e->recipe->hadamard_signs;
+    const struct window whole = {window->from, window->pitch_nbytes, TILE, ~(__mmask32)0};
 
-    if (dtype == MXQ_BF16)
-        transform_cols(signs, MXQ_BF16, window, tile);
+    if (dtype == MXQ_BF16 && is_whole(window))
+        transform_cols(e, MXQ_BF16, &whole, tile);
+    else if (dtype == MXQ_BF16)
+        transform_cols(e, MXQ_BF16, window, tile);
     else if (dtype == MXQ_F16)
-        transform_cols(signs, MXQ_F16, window, tile);
+        transform_cols(e, MXQ_F16, window, tile);
     else
-        transform_cols(signs, MXQ_F32, window, tile);
+        transform_cols(e, MXQ_F32, window, tile);
     prepare_tile(e, FROM_COLUMNS, dtype, window, asking, tile);
 }
 
