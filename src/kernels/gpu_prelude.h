@@ -47,6 +47,16 @@
 #error "neither a GPU's compiler nor GPU_ON_HOST"
 #endif
 
+/*
+ * The memory behind a pointer is global memory: AMD's compiler has other instructions for pointers that it knows nothing
+ * of, which wait for more, and it does not see where pointers in a kernel's argument point.
+ */
+#if defined(GPU_AMD)
+#define GPU_GLOBAL __attribute__((address_space(1)))
+#else
+#define GPU_GLOBAL
+#endif
+
 /* 16 bytes that travel together. */
 struct alignas(16) gpu_quad {
     uint32_t word[4];
@@ -140,7 +150,21 @@ GPU_FUNC void gpu_barrier(void)
     __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup", "local");
 }
 
-#endif
+typedef uint32_t gpu_quad_words __attribute__((ext_vector_type(4)));
+
+GPU_FUNC struct gpu_quad gpu_load_quad(const void *from)
+{
+    const gpu_quad_words words = *(const GPU_GLOBAL gpu_quad_words *)from;
+
+    return __builtin_bit_cast(struct gpu_quad, words);
+}
+
+GPU_FUNC void gpu_store_quad(void *to, struct gpu_quad quad)
+{
+    *(GPU_GLOBAL gpu_quad_words *)to = __builtin_bit_cast(gpu_quad_words, quad);
+}
+
+#else
 
 GPU_FUNC struct gpu_quad gpu_load_quad(const void *from)
 {
@@ -151,6 +175,8 @@ GPU_FUNC void gpu_store_quad(void *to, struct gpu_quad quad)
 {
     *(struct gpu_quad *)to = quad;
 }
+
+#endif
 
 GPU_FUNC void gpu_begin_copy(struct gpu_quad *to, const void *from)
 {
@@ -174,7 +200,8 @@ GPU_FUNC const struct mxq_gpu_task *gpu_read_again(const struct mxq_gpu_task *ta
 
     (void)task;
     asm volatile("" : "+s"(address));
-    return (const struct mxq_gpu_task *)address;
+    /* Constant memory, which scalar instructions read. */
+    return (const struct mxq_gpu_task *)(const __attribute__((address_space(4))) struct mxq_gpu_task *)address;
 #else
     return task;
 #endif

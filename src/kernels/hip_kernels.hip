@@ -131,7 +131,7 @@ GPU_FUNC struct gpu_quad load_elements(const uint8_t *from, enum mxq_dtype dtype
         high = high << nbits | low >> (64 - nbits);
         low <<= nbits;
         if (i < nvalid)
-            low |= dtype == MXQ_F32 ? ((const uint32_t *)from)[i] : ((const uint16_t *)from)[i];
+            low |= dtype == MXQ_F32 ? ((const GPU_GLOBAL uint32_t *)from)[i] : ((const GPU_GLOBAL uint16_t *)from)[i];
     }
     const struct gpu_quad quad = {{(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)}};
     return quad;
@@ -666,8 +666,9 @@ GPU_FUNC struct unit make_unit_of_words(const struct rule *rule, struct variant 
 /* ---- stores */
 
 /* Bytes of a linear row that have no neighbours, or are not aligned. */
-GPU_FUNC void store_bytes(uint8_t *to, struct gpu_quad codes, uint32_t nbytes)
+GPU_FUNC void store_bytes(uint8_t *bytes, struct gpu_quad codes, uint32_t nbytes)
 {
+    GPU_GLOBAL uint8_t *to = (GPU_GLOBAL uint8_t *)bytes;
     uint64_t low = (uint64_t)codes.word[1] << 32 | codes.word[0];
     uint64_t high = (uint64_t)codes.word[3] << 32 | codes.word[2];
 
@@ -696,8 +697,9 @@ GPU_FUNC uint32_t load_value(const struct mxq_matrix *matrix, enum mxq_dtype dty
         direction == MXQ_ROWWISE ? find_element(matrix, dtype, row, index) : find_element(matrix, dtype, index, row);
 
     if (dtype == MXQ_F32)
-        return *(const uint32_t *)from;
-    return dtype == MXQ_BF16 ? mxq_widen_bf16(*(const uint16_t *)from) : mxq_widen_f16(*(const uint16_t *)from);
+        return *(const GPU_GLOBAL uint32_t *)from;
+    const uint16_t value = *(const GPU_GLOBAL uint16_t *)from;
+    return dtype == MXQ_BF16 ? mxq_widen_bf16(value) : mxq_widen_f16(value);
 }
 
 GPU_FUNC void add_to_amax(struct mxq_amax *amax, uint32_t x)
@@ -733,6 +735,14 @@ GPU_FUNC uint32_t encode_rare(const struct mxq_recipe *recipe, struct mxq_scale 
     return scale.is_nan ? mxq_encode_unscaled(recipe, x) : mxq_encode_value(recipe, x, thresholds);
 }
 
+/* The first code of a byte, or the second. */
+GPU_FUNC void add_code(uint8_t *to, uint32_t second, uint32_t code)
+{
+    GPU_GLOBAL uint8_t *byte = (GPU_GLOBAL uint8_t *)to;
+
+    *byte = (uint8_t)(second == 0 ? code : *byte | code << 4);
+}
+
 /* The codes of values that can be looked at one by one. */
 GPU_FUNC struct mxq_scale write_rare(const struct rare *rare, uint8_t *to, uint32_t nbytes)
 {
@@ -747,7 +757,7 @@ GPU_FUNC struct mxq_scale write_rare(const struct rare *rare, uint8_t *to, uint3
     GPU_LOOP
     for (uint32_t i = 0; i < 2 * nbytes; i++) {
         const uint32_t code = i < rare->nvalid ? encode_rare(recipe, scale, &thresholds, load_rare(rare, i)) : 0;
-        to[i / 2] = (uint8_t)(i % 2 == 0 ? code : to[i / 2] | code << 4);
+        add_code(to + i / 2, i % 2, code);
     }
     return scale;
 }
@@ -774,7 +784,7 @@ GPU_FUNC struct mxq_scale write_rare_transform(const struct rare *rare, uint8_t 
     GPU_LOOP
     for (uint32_t i = 0; i < 2 * nbytes; i++) {
         const uint32_t code = encode_rare(recipe, scale, &thresholds, x[0]);
-        to[i / 2] = (uint8_t)(i % 2 == 0 ? code : to[i / 2] | code << 4);
+        add_code(to + i / 2, i % 2, code);
         GPU_UNROLL
         for (uint32_t j = 0; j < MXQ_BLOCK_NELEMS - 1; j++)
             x[j] = x[j + 1];
@@ -791,7 +801,7 @@ GPU_FUNC void look_for_nonfinite(const struct rare *rare)
     for (uint32_t i = 0; i < rare->nvalid; i++)
         found |= (load_rare(rare, i) & ~MXQ_F32_SIGN) >= MXQ_F32_INFINITY;
     if (found)
-        *rare->task->nonfinite = 1;
+        *(GPU_GLOBAL uint32_t *)rare->task->nonfinite = 1;
 }
 
 /* Returns the scale byte. */
@@ -998,9 +1008,9 @@ GPU_FUNC void store_row_scales(const struct work *work)
     if (i >= GPU_TILE_ROWS)
         return;
     if (scales.target->scale_layout == MXQ_LINEAR)
-        *(uint64_t *)(scales.to + i * scales.target->scale_pitch) = from[i];
+        *(GPU_GLOBAL uint64_t *)(scales.to + i * scales.target->scale_pitch) = from[i];
     else
-        *(uint64_t *)(scales.to + i / 32 * scales.target->scale_pitch + i % 32 * 8) = from[i];
+        *(GPU_GLOBAL uint64_t *)(scales.to + i / 32 * scales.target->scale_pitch + i % 32 * 8) = from[i];
 }
 
 /* Of a whole tile: 2 bytes for each thread. */
@@ -1013,9 +1023,9 @@ GPU_FUNC void store_column_scales(const struct work *work, enum mxq_dtype dtype)
     if (i >= tile_cols(dtype))
         return;
     if (scales.target->scale_layout == MXQ_LINEAR)
-        *(uint16_t *)(scales.to + i * scales.target->scale_pitch) = from[i];
+        *(GPU_GLOBAL uint16_t *)(scales.to + i * scales.target->scale_pitch) = from[i];
     else
-        *(uint16_t *)(scales.to + i / 32 * scales.target->scale_pitch + i % 32 * 4) = from[i];
+        *(GPU_GLOBAL uint16_t *)(scales.to + i / 32 * scales.target->scale_pitch + i % 32 * 4) = from[i];
 }
 
 /* Of any tile, byte after byte. */
@@ -1028,7 +1038,8 @@ GPU_FUNC void store_scale_bytes(const struct work *work, enum mxq_direction dire
     for (uint32_t i = gpu_thread(); i < SCALES_NBYTES; i += GPU_BLOCK_THREADS) {
         const struct spot spot = {i / across, i % across};
         if (spot.row < scales.rows && spot.block < scales.nblocks)
-            scales.to[mxq_scale_offset(scales.target->scale_layout, scales.target->scale_pitch, spot.row, spot.block)] =
+            *(GPU_GLOBAL uint8_t *)(scales.to + mxq_scale_offset(scales.target->scale_layout, scales.target->scale_pitch,
+                                                                 spot.row, spot.block)) =
                 *find_scale_byte(work->shared, scales.target, direction, spot);
     }
 }
