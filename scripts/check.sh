@@ -221,7 +221,7 @@ first=
 second=
 for build in $builds; do
     case $build in
-    gcc | sanitize) first="$first $build" ;;
+    gcc | sanitize | coverage) first="$first $build" ;;
     *) second="$second $build" ;;
     esac
 done
