@@ -58,7 +58,7 @@ _mxfp4q_value() {
     --device) _mxfp4q_words auto cpu gpu gpu:all ;;
     --scale-atol | --scale-limit | --scale-share | --atol | --rtol | --codes-per-scale | --code-share) COMPREPLY=() ;;
     --test-member | --golden-member | --matrix | --limit) COMPREPLY=() ;;
-    --zero-byte | --hadamard-signs | --pad-fill | --shape | --rounds | --offset | --member | --flatten | --seed | -j | --jobs) COMPREPLY=() ;;
+    --zero-byte | --hadamard-signs | --pad-fill | --shape | --rounds | --offset | --member | --flatten | --seed | --case | -j | --jobs) COMPREPLY=() ;;
     *) return 1 ;;
     esac
 }
@@ -69,7 +69,7 @@ _mxfp4q() {
     local stored="--scale-file --from-layout --from-nibbles --shape --raw --no-verify"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _mxfp4q_words quantize dequantize convert diff info gen bench devices help --help --version
+        _mxfp4q_words quantize dequantize convert diff info gen bench selftest devices help --help --version
         return
     fi
     # --option=value arrives as three words.
@@ -114,6 +114,7 @@ _mxfp4q() {
             -v --verbose --progress -h --help
         ;;
     bench:*) _mxfp4q_words --device --kernel -j --jobs --shape --rounds --json -h --help ;;
+    selftest:*) _mxfp4q_words --device --kernel --seed --rounds --case --json -h --help ;;
     devices:*) _mxfp4q_words --json -h --help ;;
     *) _mxfp4q_files ;;
     esac

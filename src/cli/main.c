@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 static const struct mxq_command *const commands[] = {
-    &mxq_cmd_quantize, &mxq_cmd_dequantize, &mxq_cmd_convert, &mxq_cmd_diff,
-    &mxq_cmd_info,     &mxq_cmd_gen,        &mxq_cmd_bench,   &mxq_cmd_devices,
+    &mxq_cmd_quantize, &mxq_cmd_dequantize, &mxq_cmd_convert,  &mxq_cmd_diff,    &mxq_cmd_info,
+    &mxq_cmd_gen,      &mxq_cmd_bench,      &mxq_cmd_selftest, &mxq_cmd_devices,
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -25,8 +25,9 @@ static int print_program_help(void)
         "Quantizes BF16, FP16 and FP32 matrices to MXFP4, rowwise and columnwise, in AITER's layouts.\n\ncommands:\n");
     for (size_t i = 0; i < NCOMMANDS; i++)
         printf("  %-12s%s\n", commands[i]->name, commands[i]->summary);
-    printf("\n  --help      this text; after a command, its own\n  --version   the version\n\n"
-           "Exit status: 0 done; 1 different (diff); 2 trouble: usage, file, data or device. See mxfp4q(1).\n");
+    printf(
+        "\n  --help      this text; after a command, its own\n  --version   the version\n\n"
+        "Exit status: 0 done; 1 different (diff, selftest); 2 trouble: usage, file, data or device. See mxfp4q(1).\n");
     return MXQ_EXIT_OK;
 }
 

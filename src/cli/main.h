@@ -25,6 +25,9 @@ extern const struct mxq_command mxq_cmd_diff;
 /* cmd_bench.c */
 extern const struct mxq_command mxq_cmd_bench;
 
+/* cmd_selftest.c */
+extern const struct mxq_command mxq_cmd_selftest;
+
 /* cmd_devices.c */
 extern const struct mxq_command mxq_cmd_devices;
 

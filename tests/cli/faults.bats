@@ -309,11 +309,12 @@ try_formats() {
     done
 }
 
-@test "info and devices survive the end of memory" {
+@test "info, devices and selftest survive the end of memory" {
     local n command
     make_npy w.npy 64 64
     "$MXFP4Q" quantize w.npy -o w
-    for command in "info w.npy w" "info --json w w.npy" "devices --json" "quantize -f w.npy -o w --json --report"; do
+    for command in "info w.npy w" "info --json w w.npy" "devices --json" "quantize -f w.npy -o w --json --report" \
+        "selftest --case 5" "selftest --case 5 --json"; do
         # shellcheck disable=SC2086 # words
         "$MXFP4Q" $command >expected
         for ((n = 1; ; n += 17)); do

@@ -36,7 +36,7 @@ load files
 
 @test "output that cannot be written is an error" {
     local command
-    for command in --help --version 'quantize --help' devices 'devices --json'; do
+    for command in --help --version 'quantize --help' devices 'devices --json' 'selftest --case 1'; do
         run -2 --separate-stderr bash -c '"$MXFP4Q" $1 >/dev/full' - "$command"
         is "$stderr" "mxfp4q: standard output: No space left on device"
         run -2 --separate-stderr bash -c '"$MXFP4Q" $1 >&-' - "$command"

@@ -13,6 +13,8 @@
  *   FAKE_GPU_MEMORY  bytes of memory each has [1 GiB]
  *   FAKE_GPU_FAIL    CALL:N or CALL:N+: the Nth call fails, and with + all from it on. CALL is a name of the table below,
  *                    or "work": the Nth thing done on a stream fails, which the next wait tells, and nothing works any more
+ *   FAKE_GPU_WRONG   N:ROW:BLOCK: in what the Nth launch on a GPU makes, the scale byte and the first code of that block are
+ *                    wrong in each direction; past its ends, ROW and BLOCK begin at 0 again
  *   FAKE_GPU_LOG     a file that is written at the end: "CALL N" for each call, "failed N", "launches DEVICE N",
  *                    "peak DEVICE BYTES", "left N" for all that was not released, "signals N": calls that may start threads
  *                    and came while SIGINT or SIGTERM was not blocked
@@ -143,6 +145,8 @@ static size_t memory_nbytes = (size_t)1 << 30;
 static char fail_name[64];
 static unsigned fail_at;
 static bool fail_on;
+static unsigned wrong_at; /* 0: nothing is wrong */
+static unsigned wrong_row, wrong_block;
 static unsigned ncalls[NUM_CALLS];
 static unsigned nfailed;
 static unsigned nsignals;
@@ -185,6 +189,9 @@ static void configure(void)
     if (text != NULL && sscanf(text, "%63[^:]:%u%c", fail_name, &fail_at, &plus) < 2)
         complain("FAKE_GPU_FAIL: \"%s\" is not CALL:N", text);
     fail_on = plus == '+';
+    text = getenv("FAKE_GPU_WRONG");
+    if (text != NULL && sscanf(text, "%u:%u:%u", &wrong_at, &wrong_row, &wrong_block) != 3)
+        complain("FAKE_GPU_WRONG: \"%s\" is not N:ROW:BLOCK", text);
 }
 
 __attribute__((destructor)) static void write_log(void)
@@ -388,6 +395,22 @@ static uint64_t region_nbytes(const struct mxq_gpu_task *task, enum mxq_directio
            mxq_unit_nbytes(target->data_layout, nelems, last);
 }
 
+/* One fault, in a place that a program under test has to name. */
+static void spoil(const struct mxq_task *task)
+{
+    for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++) {
+        const struct mxq_target *target = &task->target[d];
+        const uint64_t rows = d == MXQ_ROWWISE ? task->matrix->rows : task->matrix->cols;
+        const uint64_t nelems = d == MXQ_ROWWISE ? task->matrix->cols : task->matrix->rows;
+        const uint64_t row = wrong_row % rows;
+        const uint64_t block = wrong_block % mxq_count_blocks(nelems);
+        if (!target->wanted)
+            continue;
+        target->scale[mxq_scale_offset(target->scale_layout, target->scale_pitch, row, block)] ^= 1;
+        target->data[mxq_data_offset(target->data_layout, target->data_pitch, row, block)] ^= 1;
+    }
+}
+
 static void run_kernel(const struct mxq_gpu_task *task, int device)
 {
     const struct mxq_matrix *m = &task->matrix;
@@ -407,6 +430,8 @@ static void run_kernel(const struct mxq_gpu_task *task, int device)
     }
     if (mxq_kernel_scalar.quantize_panel(&scalar))
         *flag = 1;
+    if (nlaunches[device] == wrong_at)
+        spoil(&scalar);
 }
 
 static void run_operation(const struct stream *stream, const struct operation *operation)
