@@ -552,7 +552,7 @@ INLINE void transform_cols(const struct encoder *e, enum mxq_dtype dtype, const 
             __m512 v[16];
 #pragma GCC unroll 16
             for (unsigned i = 0; i < 16; i++) {
-                const __mmask16 valid = r + i < window->rows ? (__mmask16)(window->cols >> c) : 0;
+                const __mmask16 valid = (__mmask16)(r + i < window->rows ? window->cols >> c : 0);
                 const char *from = window->from + (r + i) * window->pitch_nbytes + c * elem;
                 v[i] = flip(load_floats(dtype, from, valid), _mm512_set1_epi32((int)e->flip[r + i]));
             }
