@@ -5,7 +5,8 @@
  *   hipcc                      AMD, with ROCm's headers
  *   clang++ -x hip -nogpuinc   AMD, with nothing but the compiler
  *   GPU_ON_HOST                any C++17 compiler, as 32 or 64 with the instructions of NVIDIA's or of AMD's chips; the
- *                              includer has defined GPU_KERNEL, GPU_PARAMETER, gpu_shared, gpu_thread() to gpu_barrier()
+ *                              includer has defined GPU_KERNEL, GPU_PARAMETER, gpu_shared, gpu_thread() to gpu_barrier(),
+ *                              gpu_end_copies(), gpu_wait_for_copies_but() and gpu_swap()
  *
  * First how a kernel is declared, then threads and memory, then arithmetic that chips have instructions for. A name means
  * the same everywhere; what is defined says which of several ways a chip is best at.
@@ -57,6 +58,11 @@
 #define GPU_GLOBAL
 #endif
 
+/* There are copies to shared memory that a block need not wait for. */
+#if !defined(GPU_AMD)
+#define GPU_HAS_STRIPS 1
+#endif
+
 /* 16 bytes that travel together. */
 struct alignas(16) gpu_quad {
     uint32_t word[4];
@@ -103,6 +109,21 @@ GPU_FUNC void gpu_begin_copy(struct gpu_quad *to, const void *from)
 GPU_FUNC void gpu_wait_for_copies(void)
 {
     asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+/* What has begun since the last time is a batch... */
+GPU_FUNC void gpu_end_copies(void)
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+/* ... of which all but the last `nbatches` are waited for. */
+#define gpu_wait_for_copies_but(nbatches) asm volatile("cp.async.wait_group %0;" ::"n"(nbatches) : "memory")
+
+/* Gives a word to thread i ^ mask of the same 32, and gets its. */
+GPU_FUNC uint32_t gpu_swap(uint32_t word, uint32_t mask)
+{
+    return __shfl_xor_sync(0xffffffffu, word, (int)mask);
 }
 
 GPU_FUNC struct gpu_quad gpu_load_quad(const void *from)

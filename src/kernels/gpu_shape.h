@@ -8,6 +8,10 @@
 #define GPU_TILE_ROWS 64
 #define GPU_TILE_NBYTES 512
 
+/* Rows of a strip, which is as wide as a tile; and how many strips from top to bottom come before the next ones. */
+#define GPU_STRIP_ROWS 256
+#define GPU_STRIP_GROUP 16
+
 /*
  * Tiles across and down are blocks in x and y; where there are more, blocks take several. NVIDIA allows no more in y, and
  * HIP wants fewer than 2^32 threads in x.

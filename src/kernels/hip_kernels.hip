@@ -16,6 +16,18 @@
  * order of memory. A tile is small, its kernel needs few registers, and so many tiles are under way on a processor that
  * some always wait for memory while others compute: this did more than any pipeline inside a block.
  *
+ * Linear columns are another matter (see "strips"): of them a tile is 32 bytes of codes and 2 of scales, all far from each
+ * other. The traffic between the halves of an H200's L2 was at 94 %, with all of DRAM's traffic needed and no more of it.
+ * Large matrices therefore have a kernel whose blocks make 128 bytes of codes and 8 of scales for each column. Of a copy's
+ * speed, 16384 x 16384 BF16 both ways: 0.79 with tiles, 0.79 with 64 bytes at a time, 0.83 with 128 and two steps under
+ * way, 0.86 with three, and 0.87 with 16 strips above each other before those on their right. AITER's layouts, by tiles,
+ * reach 0.96, and with FP32 0.94.
+ *
+ * What else is slow there is bound by instructions, not by memory (counted by the profiler): with Hadamard, at 0.51, 35
+ * of them an element keep the integer units 75 % busy and DRAM 44 %, and 0.85 would leave room for 22 to 25; rows that are
+ * not aligned, such as those of 13577 x 9973 at 0.72, are shifted on their way to shared memory, which costs three more
+ * barriers, and go to linear buffers byte by byte, at 0.10.
+ *
  * Codes come from the rounding of additions. Let v be the scaled magnitude, at most 7. In floats that are half a unit
  * apart below 2^k, and a unit from there on, 2^k - 2 + v is rounded to 2v steps below 2, and to 2 + v steps from there
  * on; that is the code, up to v = 4. Half of v added instead, and two steps more, gives the code from 4 on, and too much
@@ -58,6 +70,11 @@
 #define MAX_ROW_BLOCKS (MAX_TILE_COLS / MXQ_BLOCK_NELEMS)
 #define COLUMN_BLOCKS (GPU_TILE_ROWS / MXQ_BLOCK_NELEMS)
 
+/* A strip is computed in steps of a block of 32 rows, of which some are under way. */
+#define STRIP_STEPS (GPU_STRIP_ROWS / MXQ_BLOCK_NELEMS)
+#define STRIP_SLOTS 3
+#define STEP_NQUADS (MXQ_BLOCK_NELEMS * QUADS_PER_ROW)
+
 /* Scale bytes of a tile in one direction, at most. */
 #define SCALES_NBYTES (GPU_TILE_ROWS * GPU_TILE_NBYTES / 2 / MXQ_BLOCK_NELEMS)
 
@@ -65,6 +82,14 @@
 struct shared {
     struct gpu_quad quad[NQUADS + GPU_TILE_ROWS]; /* one more in each row while rows are not aligned */
     uint8_t scale[MXQ_NUM_DIRECTIONS][SCALES_NBYTES];
+};
+
+/* The same for strips. */
+union strip_shared {
+    struct shared tile;
+#if defined(GPU_HAS_STRIPS)
+    struct gpu_quad slot[STRIP_SLOTS][STEP_NQUADS];
+#endif
 };
 
 /* What is known when a kernel is compiled. */
@@ -870,7 +895,7 @@ GPU_FUNC uint32_t count_blocks_across(enum mxq_direction direction, enum mxq_dty
 }
 
 /* As FP32 patterns, or as pairs of 16 bits. */
-GPU_FUNC void load_row_block(const struct shared *shared, enum mxq_dtype dtype, struct spot spot,
+GPU_FUNC void load_row_block(const struct gpu_quad *tile, enum mxq_dtype dtype, struct spot spot,
                              uint32_t words[MXQ_BLOCK_NELEMS])
 {
     const uint32_t nquads = MXQ_BLOCK_NELEMS * element_nbytes(dtype) / QUAD_NBYTES;
@@ -878,20 +903,20 @@ GPU_FUNC void load_row_block(const struct shared *shared, enum mxq_dtype dtype, 
 
     GPU_UNROLL
     for (uint32_t i = 0; i < nquads; i++) {
-        const struct gpu_quad quad = shared->quad[place ^ i];
+        const struct gpu_quad quad = tile[place ^ i];
         GPU_UNROLL
         for (uint32_t j = 0; j < 4; j++)
             words[4 * i + j] = quad.word[j];
     }
 }
 
-GPU_FUNC uint32_t load_column_word(const struct shared *shared, uint32_t place, uint32_t word, uint32_t i)
+GPU_FUNC uint32_t load_column_word(const struct gpu_quad *tile, uint32_t place, uint32_t word, uint32_t i)
 {
-    return shared->quad[(place ^ (i & 7)) + i * QUADS_PER_ROW].word[word % 4];
+    return tile[(place ^ (i & 7)) + i * QUADS_PER_ROW].word[word % 4];
 }
 
 /* Words hold two columns of 16-bit values, of which two threads take one each. */
-GPU_FUNC void load_column_block(const struct shared *shared, enum mxq_dtype dtype, struct spot spot,
+GPU_FUNC void load_column_block(const struct gpu_quad *tile, enum mxq_dtype dtype, struct spot spot,
                                 uint32_t words[MXQ_BLOCK_NELEMS])
 {
     const uint32_t word = dtype == MXQ_F32 ? spot.row : spot.row / 2;
@@ -900,8 +925,8 @@ GPU_FUNC void load_column_block(const struct shared *shared, enum mxq_dtype dtyp
 
     GPU_UNROLL
     for (uint32_t i = 0; i < MXQ_BLOCK_NELEMS; i += 2) {
-        const uint32_t a = load_column_word(shared, place, word, i);
-        const uint32_t b = load_column_word(shared, place, word, i + 1);
+        const uint32_t a = load_column_word(tile, place, word, i);
+        const uint32_t b = load_column_word(tile, place, word, i + 1);
         if (dtype == MXQ_F32) {
             words[i] = a;
             words[i + 1] = b;
@@ -963,9 +988,9 @@ GPU_FUNC uint32_t quantize_direction(const struct work *work, struct variant var
         if (!whole && (spot.row >= rows || first >= values))
             continue;
         if (rowwise)
-            load_row_block(work->shared, variant.dtype, spot, words);
+            load_row_block(work->shared->quad, variant.dtype, spot, words);
         else
-            load_column_block(work->shared, variant.dtype, spot, words);
+            load_column_block(work->shared->quad, variant.dtype, spot, words);
         const struct unit unit = make_unit_of_block(&work->rule, variant, words);
         *find_scale_byte(work->shared, target, direction, spot) = (uint8_t)unit.scaling.byte;
         store_unit(to, mxq_unit_nbytes(target->data_layout, values, spot.block), whole, unit.codes);
@@ -999,18 +1024,42 @@ GPU_FUNC struct block_of_scales find_scales(const struct work *work, enum mxq_di
 }
 
 /* Of a whole tile of 8 blocks across: 8 bytes for each of 64 threads. */
-GPU_FUNC void store_row_scales(const struct work *work)
+GPU_FUNC void store_wide_row_scales(const struct block_of_scales *scales, const uint8_t *collected)
 {
-    const struct block_of_scales scales = find_scales(work, MXQ_ROWWISE);
     const uint32_t i = gpu_thread();
-    const uint64_t *from = (const uint64_t *)work->shared->scale[MXQ_ROWWISE];
+    const uint64_t *from = (const uint64_t *)collected;
 
     if (i >= GPU_TILE_ROWS)
         return;
-    if (scales.target->scale_layout == MXQ_LINEAR)
-        *(GPU_GLOBAL uint64_t *)(scales.to + i * scales.target->scale_pitch) = from[i];
+    if (scales->target->scale_layout == MXQ_LINEAR)
+        *(GPU_GLOBAL uint64_t *)(scales->to + i * scales->target->scale_pitch) = from[i];
     else
-        *(GPU_GLOBAL uint64_t *)(scales.to + i / 32 * scales.target->scale_pitch + i % 32 * 8) = from[i];
+        *(GPU_GLOBAL uint64_t *)(scales->to + i / 32 * scales->target->scale_pitch + i % 32 * 8) = from[i];
+}
+
+/* Of 4 blocks across: 4 bytes for each of 64 threads, or 2 out of every 4 in AITER's layout for each of 128. */
+GPU_FUNC void store_narrow_row_scales(const struct block_of_scales *scales, const uint8_t *collected)
+{
+    const uint32_t i = gpu_thread();
+
+    if (scales->target->scale_layout == MXQ_LINEAR) {
+        if (i < GPU_TILE_ROWS)
+            *(GPU_GLOBAL uint32_t *)(scales->to + i * scales->target->scale_pitch) =
+                *(const uint32_t *)(collected + i * MAX_ROW_BLOCKS);
+    } else if (i < 2 * GPU_TILE_ROWS) {
+        *(GPU_GLOBAL uint16_t *)(scales->to + i / 64 * scales->target->scale_pitch + i % 64 * 4) =
+            *(const uint16_t *)(collected + i / 64 * 256 + i % 64 * 4);
+    }
+}
+
+GPU_FUNC void store_row_scales(const struct work *work, enum mxq_dtype dtype)
+{
+    const struct block_of_scales scales = find_scales(work, MXQ_ROWWISE);
+
+    if (dtype == MXQ_F32)
+        store_narrow_row_scales(&scales, work->shared->scale[MXQ_ROWWISE]);
+    else
+        store_wide_row_scales(&scales, work->shared->scale[MXQ_ROWWISE]);
 }
 
 /* Of a whole tile: 2 bytes for each thread. */
@@ -1038,8 +1087,8 @@ GPU_FUNC void store_scale_bytes(const struct work *work, enum mxq_direction dire
     for (uint32_t i = gpu_thread(); i < SCALES_NBYTES; i += GPU_BLOCK_THREADS) {
         const struct spot spot = {i / across, i % across};
         if (spot.row < scales.rows && spot.block < scales.nblocks)
-            *(GPU_GLOBAL uint8_t *)(scales.to + mxq_scale_offset(scales.target->scale_layout, scales.target->scale_pitch,
-                                                                 spot.row, spot.block)) =
+            *(GPU_GLOBAL uint8_t *)(scales.to + mxq_scale_offset(scales.target->scale_layout,
+                                                                 scales.target->scale_pitch, spot.row, spot.block)) =
                 *find_scale_byte(work->shared, scales.target, direction, spot);
     }
 }
@@ -1049,8 +1098,8 @@ GPU_FUNC void store_scales(const struct work *work, enum mxq_dtype dtype, bool w
     const struct mxq_target *target = work->task->target;
 
     if (target[MXQ_ROWWISE].wanted) {
-        if (whole && dtype != MXQ_F32)
-            store_row_scales(work);
+        if (whole)
+            store_row_scales(work, dtype);
         else
             store_scale_bytes(work, MXQ_ROWWISE);
     }
@@ -1129,6 +1178,189 @@ GPU_FUNC void quantize_tile(const struct work *work, struct variant variant)
 #endif
 }
 
+/* ---- strips: 256 rows by 256 values of 16 bits, for columns that are stored one after another */
+
+#if defined(GPU_HAS_STRIPS)
+
+/*
+ * A tile has 32 bytes of codes and 2 scale bytes of each column, which is little to store at a time: where columns are not
+ * mixed, memory is asked for every column by itself. So a block goes down a strip, a block of 32 rows after another, while
+ * the next ones are on their way; a thread owns a column, and keeps its codes until eight neighbours exchange them, which
+ * then store 128 bytes of a column together, and its scale bytes.
+ */
+struct strip {
+    struct work work;
+    uint32_t rare[MXQ_NUM_DIRECTIONS]; /* a bit for each rare block of the thread */
+    uint64_t column_scales;
+};
+
+GPU_FUNC void stage_step(const struct work *work, struct gpu_quad *slot, uint32_t step)
+{
+    const uint64_t row_nbytes = work->task->matrix.row_stride * 2;
+    const uint32_t chunk = gpu_thread() % QUADS_PER_ROW;
+    const uint32_t row = gpu_thread() / QUADS_PER_ROW;
+    const uint8_t *from = find_element(&work->task->matrix, MXQ_BF16, work->row0, work->col0) +
+                          (step * MXQ_BLOCK_NELEMS + row) * row_nbytes + chunk * QUAD_NBYTES;
+
+    GPU_UNROLL
+    for (uint32_t i = 0; i < MXQ_BLOCK_NELEMS / STAGE_STEP; i++)
+        gpu_begin_copy(&slot[place_quad(row, chunk) + i * STAGE_STEP * QUADS_PER_ROW],
+                       from + i * STAGE_STEP * row_nbytes);
+}
+
+GPU_FUNC struct spot find_row_spot(void)
+{
+    const struct spot spot = {gpu_thread() / MAX_ROW_BLOCKS, gpu_thread() % MAX_ROW_BLOCKS};
+
+    return spot;
+}
+
+GPU_FUNC void quantize_step_rows(struct strip *strip, struct variant variant, const struct gpu_quad *slot,
+                                 uint32_t step)
+{
+    const struct work *work = &strip->work;
+    const struct mxq_target *target = &work->task->target[MXQ_ROWWISE];
+    const struct spot spot = find_row_spot();
+    const uint64_t row = work->row0 + step * MXQ_BLOCK_NELEMS + spot.row;
+    const uint64_t block = work->col0 / MXQ_BLOCK_NELEMS + spot.block;
+    uint32_t words[MXQ_BLOCK_NELEMS];
+
+    load_row_block(slot, variant.dtype, spot, words);
+    const struct unit unit = make_unit_of_block(&work->rule, variant, words);
+    gpu_store_quad(target->data + row * target->data_pitch + block * QUAD_NBYTES, unit.codes);
+    *(GPU_GLOBAL uint8_t *)(target->scale + row * target->scale_pitch + block) = (uint8_t)unit.scaling.byte;
+    strip->rare[MXQ_ROWWISE] |= (uint32_t)!unit.scaling.is_common << step;
+}
+
+GPU_FUNC struct gpu_quad quantize_step_column(struct strip *strip, struct variant variant, const struct gpu_quad *slot,
+                                              uint32_t step)
+{
+    const struct spot spot = {gpu_thread(), 0};
+    uint32_t words[MXQ_BLOCK_NELEMS];
+
+    load_column_block(slot, variant.dtype, spot, words);
+    const struct unit unit = make_unit_of_block(&strip->work.rule, variant, words);
+    strip->column_scales = strip->column_scales >> 8 | (uint64_t)unit.scaling.byte << 56;
+    strip->rare[MXQ_COLUMNWISE] |= (uint32_t)!unit.scaling.is_common << step;
+    return unit.codes;
+}
+
+/* Eight threads have the eight blocks of a column each; each gets one block of eight columns. */
+GPU_FUNC void exchange_codes(struct gpu_quad codes[STRIP_STEPS])
+{
+    GPU_UNROLL
+    for (uint32_t mask = 1; mask < STRIP_STEPS; mask *= 2) {
+        const bool upper = (gpu_thread() & mask) != 0;
+        GPU_UNROLL
+        for (uint32_t i = 0; i < STRIP_STEPS * 4; i++) {
+            const uint32_t j = i / 4;
+            if ((j & mask) != 0)
+                continue;
+            const uint32_t a = codes[j].word[i % 4];
+            const uint32_t b = codes[j | mask].word[i % 4];
+            const uint32_t got = gpu_swap(choose(upper, a, b), mask);
+            codes[j].word[i % 4] = choose(upper, got, a);
+            codes[j | mask].word[i % 4] = choose(upper, b, got);
+        }
+    }
+}
+
+GPU_FUNC void store_strip_codes(const struct work *work, struct gpu_quad codes[STRIP_STEPS])
+{
+    const struct mxq_target *target = &work->task->target[MXQ_COLUMNWISE];
+    const uint32_t i = gpu_thread();
+    uint8_t *to = target->data + (work->col0 + i / STRIP_STEPS * STRIP_STEPS) * target->data_pitch +
+                  (work->row0 / MXQ_BLOCK_NELEMS + i % STRIP_STEPS) * QUAD_NBYTES;
+
+    exchange_codes(codes);
+    GPU_UNROLL
+    for (uint32_t j = 0; j < STRIP_STEPS; j++, to += target->data_pitch)
+        gpu_store_quad(to, codes[j]);
+}
+
+GPU_FUNC void quantize_rare_of_strip(struct strip *strip, struct variant variant, enum mxq_direction direction)
+{
+    const struct work *work = &strip->work;
+    const struct mxq_gpu_task *task = gpu_read_again(work->task);
+    const bool rowwise = direction == MXQ_ROWWISE;
+    const struct spot spot = find_row_spot();
+    const uint64_t row = rowwise ? work->row0 + spot.row : work->col0 + gpu_thread();
+    const uint64_t block = rowwise ? work->col0 / MXQ_BLOCK_NELEMS + spot.block : work->row0 / MXQ_BLOCK_NELEMS;
+    const uint32_t rare = rowwise ? strip->rare[MXQ_ROWWISE] : strip->rare[MXQ_COLUMNWISE];
+
+    GPU_LOOP
+    for (uint32_t step = 0; rare >> step != 0; step++) {
+        if ((rare >> step & 1) == 0)
+            continue;
+        const uint64_t at = rowwise ? row + step * MXQ_BLOCK_NELEMS : row;
+        const uint8_t byte = quantize_rare(task, variant, direction, at, rowwise ? block : block + step);
+        if (rowwise)
+            *(GPU_GLOBAL uint8_t *)(task->target[MXQ_ROWWISE].scale + at * task->target[MXQ_ROWWISE].scale_pitch +
+                                    block) = byte;
+        else
+            strip->column_scales = (strip->column_scales & ~((uint64_t)255 << 8 * step)) | (uint64_t)byte << 8 * step;
+    }
+}
+
+/* Codes move up in registers, which cannot be indexed. */
+GPU_FUNC void quantize_steps(struct strip *strip, struct variant variant, union strip_shared *shared)
+{
+    const struct work *work = &strip->work;
+    struct gpu_quad codes[STRIP_STEPS] = {};
+    uint32_t slot = 0;
+
+    GPU_UNROLL
+    for (uint32_t i = 0; i < STRIP_SLOTS - 1; i++) {
+        stage_step(work, shared->slot[i], i);
+        gpu_end_copies();
+    }
+    GPU_LOOP
+    for (uint32_t step = 0; step < STRIP_STEPS; step++) {
+        gpu_wait_for_copies_but(STRIP_SLOTS - 2);
+        gpu_barrier(); /* The slot of the step before is free, too. */
+        if (step + STRIP_SLOTS - 1 < STRIP_STEPS)
+            stage_step(work, shared->slot[slot == 0 ? STRIP_SLOTS - 1 : slot - 1], step + STRIP_SLOTS - 1);
+        gpu_end_copies();
+        if (work->task->target[MXQ_ROWWISE].wanted)
+            quantize_step_rows(strip, variant, shared->slot[slot], step);
+        GPU_UNROLL
+        for (uint32_t j = 0; j < STRIP_STEPS - 1; j++)
+            codes[j] = codes[j + 1];
+        codes[STRIP_STEPS - 1] = quantize_step_column(strip, variant, shared->slot[slot], step);
+        slot = slot == STRIP_SLOTS - 1 ? 0 : slot + 1;
+    }
+    store_strip_codes(work, codes);
+}
+
+GPU_FUNC void quantize_whole_strip(const struct work *work, struct variant variant, union strip_shared *shared)
+{
+    const struct mxq_target *target = &work->task->target[MXQ_COLUMNWISE];
+    struct strip strip = {*work, {0, 0}, 0};
+
+    quantize_steps(&strip, variant, shared);
+    gpu_barrier(); /* codes of rare columns have been stored by other threads */
+    if ((strip.rare[MXQ_ROWWISE] | strip.rare[MXQ_COLUMNWISE]) != 0) {
+        GPU_LOOP
+        for (uint32_t d = 0; d < MXQ_NUM_DIRECTIONS; d++)
+            quantize_rare_of_strip(&strip, variant, (enum mxq_direction)d);
+    }
+    *(GPU_GLOBAL uint64_t *)(target->scale + (work->col0 + gpu_thread()) * target->scale_pitch +
+                             work->row0 / MXQ_BLOCK_NELEMS) = strip.column_scales;
+}
+
+GPU_FUNC bool is_whole_strip(const struct work *work, enum mxq_dtype dtype)
+{
+    const struct mxq_gpu_task *task = work->task;
+    const struct mxq_target *rowwise = &task->target[MXQ_ROWWISE];
+    const uint64_t places = (uintptr_t)task->matrix.data | task->matrix.row_stride * element_nbytes(dtype);
+
+    return task->matrix.rows - work->row0 >= GPU_STRIP_ROWS && work->cols == tile_cols(dtype) &&
+           (places & (QUAD_NBYTES - 1)) == 0 && is_aligned(&task->target[MXQ_COLUMNWISE]) &&
+           (!rowwise->wanted || (((uintptr_t)rowwise->data | rowwise->data_pitch) & (QUAD_NBYTES - 1)) == 0);
+}
+
+#endif
+
 GPU_FUNC uint32_t smaller(uint64_t a, uint32_t b)
 {
     return a < b ? (uint32_t)a : b;
@@ -1168,6 +1400,43 @@ GPU_FUNC void quantize_tiles(const struct mxq_gpu_task *task, struct shared *sha
     }
 }
 
+/* Tiles of strips that are not whole are like any others. */
+GPU_FUNC void quantize_strip(const struct mxq_gpu_task *task, union strip_shared *shared, struct variant variant,
+                             uint64_t row0, uint64_t col0)
+{
+#if defined(GPU_HAS_STRIPS)
+    const struct work strip = find_work(task, &shared->tile, variant.dtype, row0, col0);
+
+    if (is_whole_strip(&strip, variant.dtype)) {
+        quantize_whole_strip(&strip, variant, shared);
+        gpu_barrier();
+        return;
+    }
+#endif
+    GPU_LOOP
+    for (uint64_t row = row0; row < row0 + GPU_STRIP_ROWS && row < task->matrix.rows; row += GPU_TILE_ROWS) {
+        const struct work work = find_work(gpu_read_again(task), &shared->tile, variant.dtype, row, col0);
+        quantize_tile(&work, variant);
+        gpu_barrier();
+    }
+}
+
+/* Blocks that follow each other are a group of strips from top to bottom, then the next ones on the right. */
+GPU_FUNC void quantize_strips(const struct mxq_gpu_task *task, union strip_shared *shared, struct variant variant)
+{
+    const uint64_t strip = (uint64_t)gpu_block_y() * GPU_STRIP_GROUP + gpu_block_x() % GPU_STRIP_GROUP;
+    const uint64_t down = (uint64_t)GPU_LARGEST_GRID_Y * GPU_STRIP_GROUP * GPU_STRIP_ROWS;
+    const uint64_t across = (uint64_t)GPU_LARGEST_GRID_X / GPU_STRIP_GROUP * tile_cols(variant.dtype);
+
+    GPU_LOOP
+    for (uint64_t row0 = strip * GPU_STRIP_ROWS; row0 < task->matrix.rows; row0 += down) {
+        GPU_LOOP
+        for (uint64_t col0 = (uint64_t)(gpu_block_x() / GPU_STRIP_GROUP) * tile_cols(variant.dtype);
+             col0 < task->matrix.cols; col0 += across)
+            quantize_strip(gpu_read_again(task), shared, variant, row0, col0);
+    }
+}
+
 /* ---- kernels */
 
 /*
@@ -1182,12 +1451,21 @@ GPU_FUNC void quantize_tiles(const struct mxq_gpu_task *task, struct shared *sha
         quantize_tiles(&task, &shared, variant);                                                                       \
     }
 
+#define DEFINE_STRIP_KERNEL(name, nblocks, dtype)                                                                      \
+    GPU_KERNEL(nblocks) void name(const GPU_PARAMETER struct mxq_gpu_task task)                                        \
+    {                                                                                                                  \
+        gpu_shared union strip_shared shared;                                                                          \
+        const struct variant variant = {dtype, false, true};                                                           \
+        quantize_strips(&task, &shared, variant);                                                                      \
+    }
+
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ != 900
 #define MANY_BLOCKS 4
 #else
 #define MANY_BLOCKS 5
 #endif
 
+DEFINE_STRIP_KERNEL(mxq_gpu_bf16_strips, 3, MXQ_BF16)
 DEFINE_KERNEL(mxq_gpu_bf16, MANY_BLOCKS, MXQ_BF16, false, true)
 DEFINE_KERNEL(mxq_gpu_bf16_any, 2, MXQ_BF16, false, false)
 DEFINE_KERNEL(mxq_gpu_bf16_hadamard, 2, MXQ_BF16, true, true)

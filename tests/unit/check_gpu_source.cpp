@@ -98,6 +98,28 @@ static inline void gpu_barrier(void)
     swapcontext(&fibers[current_thread].context, &scheduler);
 }
 
+static uint32_t swapped[GPU_BLOCK_THREADS];
+
+static inline uint32_t gpu_swap(uint32_t word, uint32_t mask)
+{
+    uint32_t got;
+
+    swapped[current_thread] = word;
+    gpu_barrier();
+    got = swapped[current_thread ^ mask];
+    gpu_barrier();
+    return got;
+}
+
+static inline void gpu_end_copies(void)
+{
+}
+
+static inline void gpu_wait_for_copies_but(uint32_t nbatches)
+{
+    (void)nbatches;
+}
+
 #include "kernels/hip_kernels.hip"
 
 namespace
@@ -114,15 +136,18 @@ struct named_kernel {
     }
 
 const struct named_kernel kernels[] = {
-    NAMED(mxq_gpu_bf16), NAMED(mxq_gpu_bf16_any), NAMED(mxq_gpu_bf16_hadamard), NAMED(mxq_gpu_bf16_hadamard_any),
-    NAMED(mxq_gpu_f16),  NAMED(mxq_gpu_f16_any),  NAMED(mxq_gpu_f16_hadamard),  NAMED(mxq_gpu_f16_hadamard_any),
-    NAMED(mxq_gpu_f32),  NAMED(mxq_gpu_f32_any),  NAMED(mxq_gpu_f32_hadamard),  NAMED(mxq_gpu_f32_hadamard_any),
+    NAMED(mxq_gpu_bf16),        NAMED(mxq_gpu_bf16_any), NAMED(mxq_gpu_bf16_hadamard), NAMED(mxq_gpu_bf16_hadamard_any),
+    NAMED(mxq_gpu_f16),         NAMED(mxq_gpu_f16_any),  NAMED(mxq_gpu_f16_hadamard),  NAMED(mxq_gpu_f16_hadamard_any),
+    NAMED(mxq_gpu_f32),         NAMED(mxq_gpu_f32_any),  NAMED(mxq_gpu_f32_hadamard),  NAMED(mxq_gpu_f32_hadamard_any),
+    NAMED(mxq_gpu_bf16_strips),
 };
+
+uint32_t nprocessors; /* 0: unknown, for which there are no strips */
 
 /* False: there is no such kernel, or it hangs at a barrier. */
 bool launch(const struct mxq_gpu_task *task)
 {
-    const struct mxq_gpu_traits traits = {0};
+    const struct mxq_gpu_traits traits = {nprocessors};
     struct mxq_gpu_launch launch;
 
     mxq_find_gpu_launch(task, &traits, &launch);
@@ -417,6 +442,34 @@ bool check_random(const char *name, enum mxq_dtype dtype, bool hadamard)
     return true;
 }
 
+/* Of a GPU with one processor, for which a matrix of this size is large: whole strips, and others around them. */
+bool check_strips(const char *name, enum mxq_dtype dtype)
+{
+    static const uint64_t sizes[][2] = {{1024, 1056}, {1280, 992}};
+    char difference[200];
+
+    nprocessors = 1;
+    for (uint32_t i = 0; i < 2 * NUM_PATTERNS; i++) {
+        struct test_case c = pick_case(dtype, false, nullptr, 7000 + 100 * (unsigned)dtype + i);
+        mxq_init_options(&c.options, nullptr);
+        for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
+            c.options.layout[b] = MXQ_LINEAR;
+        c.options.wanted[MXQ_ROWWISE] = i % 4 != 0;
+        c.matrix.rows = sizes[i % 2][0];
+        c.matrix.cols = c.matrix.row_stride = sizes[i % 2][1];
+        c.pattern = i / 2;
+        c.skipped = i % 7 == 6;
+        c.shift = i % 7 == 5;
+        if (find_difference(c, c.options.recipe, difference, sizeof(difference))) {
+            nprocessors = 0;
+            return report(name, c, difference);
+        }
+    }
+    nprocessors = 0;
+    check_pass(name);
+    return true;
+}
+
 /* Every tail in both directions, so that linear rows end in every byte of a unit. */
 bool check_tails(const char *name)
 {
@@ -480,6 +533,7 @@ int main()
     check_random("FP32 after a Hadamard transform has the bytes of the definition", MXQ_F32, true);
     check_tails("tails of 1 to 31 values in both directions have the bytes of the definition");
     check_tiles("full tiles, aligned or not, have the bytes of the definition");
+    check_strips("strips have the bytes of the definition", MXQ_BF16);
     check_fault("a kernel that breaks ties another way is found out");
     return check_finish();
 }
