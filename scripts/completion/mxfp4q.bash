@@ -40,10 +40,11 @@ _mxfp4q_value() {
         _mxfp4q_words te-hip te-triton aiter aiter-even quark torchao-floor torchao-even torchao-rceil torchao-ceil \
             triton-kernels ggml compressed-tensors modelopt flashinfer microxcaling
         ;;
-    --scale) _mxfp4q_words even floor ceil rceil ;;
-    --ties) _mxfp4q_words even away zero ;;
+    --scale) _mxfp4q_words even floor ceil rceil even-above nearlog ;;
+    --ties) _mxfp4q_words even away zero stochastic ;;
     --sign) _mxfp4q_words keep value drop nonpositive ;;
-    --hadamard) _mxfp4q_words 16 ;;
+    --hadamard) _mxfp4q_words 16 32 64 128 ;;
+    --block) _mxfp4q_words 1x32 32x32 ;;
     --nonfinite) _mxfp4q_words error profile ;;
     --layout) _mxfp4q_words aiter linear ;;
     --shuffle)
@@ -58,7 +59,7 @@ _mxfp4q_value() {
     --device) _mxfp4q_words auto cpu gpu gpu:all ;;
     --scale-atol | --scale-limit | --scale-share | --atol | --rtol | --codes-per-scale | --code-share) COMPREPLY=() ;;
     --test-member | --golden-member | --matrix | --limit) COMPREPLY=() ;;
-    --zero-byte | --hadamard-signs | --pad-fill | --shape | --rounds | --offset | --member | --flatten | --seed | --case | -j | --jobs) COMPREPLY=() ;;
+    --zero-byte | --amax-floor | --hadamard-signs | --hadamard-seed | --ties-seed | --pad-fill | --shape | --rounds | --offset | --member | --flatten | --seed | --case | -j | --jobs) COMPREPLY=() ;;
     *) return 1 ;;
     esac
 }
@@ -89,7 +90,8 @@ _mxfp4q() {
     case ${COMP_WORDS[1]}:$cur in
     quantize:-*)
         _mxfp4q_words -o --output -f --force --format --gzip --only --no-fsync --direction --profile --scale --ties --sign \
-            --zero-byte --hadamard --hadamard-signs --nonfinite --layout --shuffle --pad-fill --tail "$input" -j --jobs \
+            --seed --zero-byte --amax-floor --block --hadamard --hadamard-signs --hadamard-seed --nonfinite --layout \
+            --shuffle --pad-fill --tail "$input" -j --jobs \
             --kernel --device --report --json -q --quiet -v --verbose --progress -h --help
         ;;
     diff:-*)
@@ -109,7 +111,8 @@ _mxfp4q() {
     info:-*) _mxfp4q_words --json --source "$input" -q --quiet -h --help ;;
     gen:*)
         _mxfp4q_words --shape --dtype --pattern --seed --golden --suite -o --output -f --force --format --gzip --only \
-            --no-fsync --direction --profile --scale --ties --sign --zero-byte --hadamard --hadamard-signs --nonfinite \
+            --no-fsync --direction --profile --scale --ties --ties-seed --sign --zero-byte --amax-floor --block \
+            --hadamard --hadamard-signs --hadamard-seed --nonfinite \
             --flatten --layout --shuffle --pad-fill --tail -j --jobs --kernel --device --report --json -q --quiet \
             -v --verbose --progress -h --help
         ;;

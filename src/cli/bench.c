@@ -31,7 +31,7 @@ bool mxq_plan_bench(const struct mxq_bench_request *request, struct mxq_plan *pl
     memcpy(options.wanted, which->wanted, sizeof(options.wanted));
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         options.layout[b] = which->layout;
-    options.recipe.hadamard = which->hadamard;
+    options.recipe.hadamard_nelems = which->hadamard ? 16 : 0;
     status = mxq_make_plan(plan, &options, request->rows, request->cols);
     if (status != MXQ_OK || request->rows > SIZE_MAX / 4 / request->cols) {
         mxq_set_fault(fault, NULL, 0, "bench: %s", mxq_describe_status(status != MXQ_OK ? status : MXQ_ERR_OVERFLOW));

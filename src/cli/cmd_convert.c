@@ -387,7 +387,7 @@ static bool check_not_input(struct session *s, const char *path)
 /* Both things that ggml's file cannot say. */
 static void warn_of_ggml(const struct session *s)
 {
-    if (s->from.options.recipe.hadamard)
+    if (s->from.options.recipe.hadamard_nelems != 0)
         mxq_print_warning("\"%s\": made with a Hadamard transform, which a ggml file cannot say", s->path);
     if (s->nnan != 0)
         mxq_print_warning("\"%s\": %" PRIu64 " scale bytes are 255, NaN, which ggml's checks refuse", s->path, s->nnan);

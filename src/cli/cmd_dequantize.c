@@ -153,14 +153,15 @@ static bool check_room(struct session *s)
 {
     const struct mxq_plan *plan = &s->readback.stored->plan;
     const enum mxq_buffer data = s->direction == MXQ_ROWWISE ? MXQ_ROWWISE_DATA : MXQ_COLUMNWISE_DATA;
-    const uint64_t tail = (s->direction == MXQ_ROWWISE ? plan->cols : plan->rows) % 16;
+    const unsigned npoints = plan->options.recipe.hadamard_nelems;
+    const uint64_t tail = (s->direction == MXQ_ROWWISE ? plan->cols : plan->rows) % npoints;
 
     /* 15 values take 8 bytes, which have room for 16. */
-    if (plan->options.layout[data] == MXQ_AITER || tail == 0 || tail == 15)
+    if (plan->options.layout[data] == MXQ_AITER || tail == 0 || tail + 1 == npoints)
         return true;
     mxq_set_fault(&s->fault, s->path, 0,
-                  "the transform cannot be undone: of the last %u values of a row, a linear row has not all 16 codes",
-                  (unsigned)tail);
+                  "the transform cannot be undone: of the last %u values of a row, a linear row has not all %u codes",
+                  (unsigned)tail, npoints);
     return false;
 }
 
@@ -168,13 +169,13 @@ static bool check_hadamard(struct session *s)
 {
     const struct mxq_stored *stored = s->readback.stored;
 
-    if (stored->plan.options.recipe.hadamard && !s->request->inverse_hadamard)
+    if (stored->plan.options.recipe.hadamard_nelems != 0 && !s->request->inverse_hadamard)
         mxq_print_warning("\"%s\": made with a Hadamard transform: these are the transformed values "
                           "(--inverse-hadamard undoes it)",
                           s->path);
     if (!s->request->inverse_hadamard)
         return true;
-    if (stored->plan.options.recipe.hadamard)
+    if (stored->plan.options.recipe.hadamard_nelems != 0)
         return check_room(s);
     mxq_set_fault(&s->fault, s->path, 0, "%s",
                   stored->has_manifest ? "was not made with a Hadamard transform"
@@ -225,7 +226,16 @@ static bool write_header(struct session *s)
            mxq_pwrite_all(s->fd, header, s->base, 0, s->place, &s->fault);
 }
 
-/* The values as they are stored, in place. A decoded value has at most 8 significant bits, so BF16 loses nothing. */
+/* The upper half of an FP32, rounded to nearest, ties to even. A decoded value has at most 8 significant bits, so that is
+ * exact; what a transform of more than 16 points is undone to may have more. */
+static uint16_t narrow(uint32_t word)
+{
+    if ((word & 0x7fffffff) > 0x7f800000) /* the one NaN there is */
+        return (uint16_t)(word >> 16);
+    return (uint16_t)((word + 0x7fff + (word >> 16 & 1)) >> 16);
+}
+
+/* The values as they are stored, in place. */
 static void encode_values(float *values, uint64_t nelems, bool bf16)
 {
     uint8_t *bytes = (uint8_t *)values;
@@ -234,7 +244,7 @@ static void encode_values(float *values, uint64_t nelems, bool bf16)
         uint32_t word;
         uint16_t half;
         memcpy(&word, &values[i], sizeof(word));
-        half = htole16((uint16_t)(word >> 16));
+        half = htole16(narrow(word));
         word = htole32(word);
         if (bf16)
             memcpy(bytes + 2 * i, &half, sizeof(half));

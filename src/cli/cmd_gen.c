@@ -33,7 +33,7 @@ static const struct mxq_option options[] = {
     {'o', "output", "OUT", "prefix of the outputs: the tensor is OUT.npy; - for the tensor alone"},
     MXQ_OUTPUT_OPTIONS,
     {0, NULL, NULL, "What is computed with --golden"},
-    MXQ_RECIPE_OPTIONS,
+    MXQ_RECIPE_OPTIONS("ties-seed"),
     {MXQ_OPT_FLATTEN, "flatten", "AXIS", "rows are the axes before AXIS, columns those from it on [the last]"},
     {0, NULL, NULL, "Layout"},
     MXQ_LAYOUT_OPTIONS,
@@ -110,6 +110,9 @@ static bool parse_option(struct request *r, int opt, const char *value)
     case OPT_SUITE:
         r->suite = value;
         return true;
+    case MXQ_OPT_SEED:
+        r->quantize.seed_option = "--ties-seed";
+        return mxq_parse_u64("--ties-seed", value, UINT64_MAX, &r->quantize.seed);
     default:
         return mxq_parse_quantize_option(&r->quantize, opt, value);
     }

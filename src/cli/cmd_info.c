@@ -158,8 +158,19 @@ static void print_recipe(const struct mxq_manifest *m)
 
     printf("  recipe    %s: scale %s, ties %s, sign %s, zero byte %u", m->profile, mxq_scale_rule_name(r->scale),
            mxq_ties_name(r->ties), mxq_sign_name(r->sign), r->zero_byte);
-    if (r->hadamard)
-        printf(", Hadamard 16 with signs %08" PRIx32, r->hadamard_signs);
+    if (r->ties == MXQ_TIES_STOCHASTIC)
+        printf(", seed %" PRIu64, r->seed);
+    if (r->block != MXQ_BLOCK_1X32)
+        printf(", blocks %s", mxq_block_name(r->block));
+    if (r->amax_floor != 0)
+        printf(", amax floor %08" PRIx32, r->amax_floor);
+    if (r->hadamard_nelems != 0) {
+        char signs[MXQ_SIGNS_TEXT_NBYTES];
+        mxq_format_signs(r->hadamard_signs, signs);
+        printf(", Hadamard %u with signs %s", r->hadamard_nelems, signs);
+    }
+    if (m->has_hadamard_seed)
+        printf(" (seed %" PRIu64 ")", m->hadamard_seed);
     printf("\n  made by   mxfp4q %s, %s, kernel %s%s\n", m->tool_version, m->device, m->kernel,
            m->nonfinite ? "; the input has infinities or NaNs" : "");
 }

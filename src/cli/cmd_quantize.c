@@ -14,7 +14,7 @@ static const struct mxq_option options[] = {
     {'o', "output", "OUT", "prefix; a folder if it ends in / or several tensors come; NAME.npz for all; - with --only"},
     MXQ_OUTPUT_OPTIONS,
     {0, NULL, NULL, "What is computed"},
-    MXQ_RECIPE_OPTIONS,
+    MXQ_RECIPE_OPTIONS("seed"),
     {0, NULL, NULL, "Layout"},
     MXQ_LAYOUT_OPTIONS,
     {0, NULL, NULL, "Input"},

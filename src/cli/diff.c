@@ -338,6 +338,8 @@ static void fill_pair(const struct run *run, const struct strip *strip, struct m
     pair->nelems = logical_nelems(strip);
     pair->direction = strip->direction;
     pair->recipe = run->diff->recipe;
+    pair->places.row_stride = run->diff->golden->plan.cols;
+    pair->places.first = strip->panel.row0 * pair->places.row_stride + strip->panel.col0;
 }
 
 static bool compare_strip(const struct run *run, struct strip *strip, struct worker *worker,

@@ -17,10 +17,14 @@ struct candidate {
     size_t misses;
 };
 
-/* The values of the sampled blocks, as patterns of FP32. */
+/* What a transform may take in: the values of a row in whose middle a block is, from a multiple of this on. */
+#define GROUP_NELEMS MXQ_HADAMARD_NELEMS
+
+/* The values of the sampled blocks with their groups, as patterns of FP32. */
 struct values {
-    uint32_t (*along)[MXQ_BLOCK_NELEMS];
-    uint32_t (*across)[MXQ_BLOCK_NELEMS]; /* along the other axis; NULL unless the matrix is square */
+    uint32_t (*along)[GROUP_NELEMS];
+    uint32_t (*across)[GROUP_NELEMS]; /* along the other axis; NULL unless the matrix is square */
+    struct mxq_amax *tile;            /* of the 32 x 32 around each, as GOLDEN's recipe transforms them; or NULL */
 };
 
 struct search {
@@ -47,22 +51,54 @@ static uint32_t widen(enum mxq_dtype dtype, const void *elements, unsigned i)
     }
 }
 
-static bool load_block(const struct mxq_guess *guess, const struct mxq_guess_shape *shape, bool down, uint64_t index,
-                       uint32_t x[MXQ_BLOCK_NELEMS], struct mxq_fault *fault)
+/* The group of a block in nrows rows, each padded with zeros. down: rows of the logical matrix are columns of the source. */
+static bool load_group(const struct mxq_guess *guess, const struct mxq_guess_shape *shape, bool down, uint64_t row0,
+                       unsigned nrows, uint64_t block, uint32_t x[][GROUP_NELEMS], struct mxq_fault *fault)
 {
-    const uint64_t row = index / shape->nblocks;
-    const uint64_t first = index % shape->nblocks * MXQ_BLOCK_NELEMS;
-    const unsigned n = mxq_guess_nvalid(shape, index % shape->nblocks);
-    const struct mxq_panel along = {row, first, 1, n};
-    const struct mxq_panel across = {first, row, n, 1};
-    uint32_t elements[MXQ_BLOCK_NELEMS];
+    const uint64_t first = block * MXQ_BLOCK_NELEMS / GROUP_NELEMS * GROUP_NELEMS;
+    const unsigned n = shape->nelems - first < GROUP_NELEMS ? (unsigned)(shape->nelems - first) : GROUP_NELEMS;
+    const struct mxq_panel along = {row0, first, nrows, n};
+    const struct mxq_panel across = {first, row0, n, nrows};
+    uint32_t elements[MXQ_BLOCK_NELEMS * GROUP_NELEMS];
 
     if (!mxq_read_panel(guess->diff->source, guess->diff->golden->plan.cols, down ? &across : &along, elements, NULL,
                         fault))
         return false;
-    memset(x, 0, MXQ_BLOCK_NELEMS * sizeof(*x));
-    for (unsigned i = 0; i < n; i++)
-        x[i] = widen(guess->diff->source_tensor->dtype, elements, i);
+    memset(x, 0, nrows * sizeof(*x));
+    for (unsigned row = 0; row < nrows; row++)
+        for (unsigned i = 0; i < n; i++)
+            x[row][i] = widen(guess->diff->source_tensor->dtype, elements, down ? i * nrows + row : row * n + i);
+    return true;
+}
+
+/* The values of a block of a group, as a recipe transforms them. */
+static void transform_block(const struct mxq_recipe *recipe, const uint32_t group[GROUP_NELEMS], uint64_t block,
+                            uint32_t x[MXQ_BLOCK_NELEMS])
+{
+    uint32_t copy[GROUP_NELEMS];
+
+    memcpy(copy, group, sizeof(copy));
+    if (recipe->hadamard_nelems != 0)
+        mxq_transform_values(recipe, 0, GROUP_NELEMS, copy);
+    memcpy(x, copy + block * MXQ_BLOCK_NELEMS % GROUP_NELEMS, MXQ_BLOCK_NELEMS * sizeof(*x));
+}
+
+static bool load_tile(const struct mxq_guess *guess, const struct mxq_guess_shape *shape, bool down, uint64_t index,
+                      struct mxq_amax *amax, struct mxq_fault *fault)
+{
+    const uint64_t block = index % shape->nblocks;
+    const uint64_t row0 = index / shape->nblocks / MXQ_BLOCK_NELEMS * MXQ_BLOCK_NELEMS;
+    const unsigned nrows = shape->rows - row0 < MXQ_BLOCK_NELEMS ? (unsigned)(shape->rows - row0) : MXQ_BLOCK_NELEMS;
+    uint32_t groups[MXQ_BLOCK_NELEMS][GROUP_NELEMS];
+    uint32_t x[MXQ_BLOCK_NELEMS];
+
+    if (!load_group(guess, shape, down, row0, nrows, block, groups, fault))
+        return false;
+    *amax = (struct mxq_amax){0, false};
+    for (unsigned row = 0; row < nrows; row++) {
+        transform_block(guess->diff->recipe, groups[row], block, x);
+        *amax = mxq_join_amax(*amax, mxq_find_amax(x));
+    }
     return true;
 }
 
@@ -71,16 +107,22 @@ static bool load_values(const struct mxq_guess *guess, enum mxq_direction direct
 {
     const struct mxq_guess_sample *sample = &guess->sample[direction];
     const bool square = sample->shape.rows == sample->shape.nelems;
+    const bool tiles = guess->diff->recipe->block == MXQ_BLOCK_32X32;
     const bool down = direction == MXQ_COLUMNWISE;
 
     values->along = malloc(sample->nblocks * sizeof(*values->along));
     values->across = square ? malloc(sample->nblocks * sizeof(*values->across)) : NULL;
-    if (values->along == NULL || (square && values->across == NULL))
+    values->tile = tiles ? malloc(sample->nblocks * sizeof(*values->tile)) : NULL;
+    if (values->along == NULL || (square && values->across == NULL) || (tiles && values->tile == NULL))
         return mxq_guess_no_memory(fault);
     for (size_t i = 0; i < sample->nblocks; i++) {
-        if (!load_block(guess, &sample->shape, down, sample->index[i], values->along[i], fault))
+        const uint64_t row = sample->index[i] / sample->shape.nblocks;
+        const uint64_t block = sample->index[i] % sample->shape.nblocks;
+        if (!load_group(guess, &sample->shape, down, row, 1, block, values->along + i, fault))
             return false;
-        if (square && !load_block(guess, &sample->shape, !down, sample->index[i], values->across[i], fault))
+        if (square && !load_group(guess, &sample->shape, !down, row, 1, block, values->across + i, fault))
+            return false;
+        if (tiles && !load_tile(guess, &sample->shape, down, sample->index[i], &values->tile[i], fault))
             return false;
     }
     return true;
@@ -88,19 +130,38 @@ static bool load_values(const struct mxq_guess *guess, enum mxq_direction direct
 
 /* ---------------------------------------------------------------------------------------------- trying */
 
+/* The unit of a sampled block under a recipe, and its scale byte. */
+static uint8_t quantize_block(const struct search *search, enum mxq_direction direction, size_t i,
+                              const struct candidate *candidate, uint8_t unit[MXQ_UNIT_NBYTES])
+{
+    const struct mxq_guess_sample *sample = &search->guess->sample[direction];
+    const struct values *values = &search->values[direction];
+    const struct mxq_recipe *recipe = &candidate->recipe;
+    const uint64_t row = sample->index[i] / sample->shape.nblocks;
+    const uint64_t block = sample->index[i] % sample->shape.nblocks;
+    const uint64_t first = block * MXQ_BLOCK_NELEMS;
+    const uint64_t cols = search->guess->diff->golden->plan.cols;
+    const bool rowwise = direction == MXQ_ROWWISE;
+    struct mxq_scale scale;
+    uint32_t x[MXQ_BLOCK_NELEMS];
+
+    transform_block(recipe, candidate->turned ? values->across[i] : values->along[i], block, x);
+    scale = mxq_find_scale(recipe, recipe->block == MXQ_BLOCK_32X32 ? values->tile[i] : mxq_find_amax(x));
+    mxq_encode_block(recipe, scale, x,
+                     recipe->hadamard_nelems != 0 ? MXQ_BLOCK_NELEMS : mxq_guess_nvalid(&sample->shape, block),
+                     rowwise ? row * cols + first : first * cols + row, rowwise ? 1 : cols, unit);
+    return scale.byte;
+}
+
 static bool block_fits(const struct search *search, enum mxq_direction direction, size_t i,
                        const struct candidate *candidate)
 {
     const struct mxq_guess_shape *shape = &search->guess->sample[direction].shape;
     const struct mxq_guess_view *view = &search->guess->view[direction];
     const unsigned nvalid = mxq_guess_nvalid(shape, search->guess->sample[direction].index[i] % shape->nblocks);
-    const struct values *values = &search->values[direction];
     uint8_t unit[MXQ_UNIT_NBYTES];
-    uint32_t x[MXQ_BLOCK_NELEMS];
-    uint8_t scale;
+    const uint8_t scale = quantize_block(search, direction, i, candidate, unit);
 
-    memcpy(x, candidate->turned ? values->across[i] : values->along[i], sizeof(x));
-    scale = mxq_quantize_block(&candidate->recipe, x, nvalid, unit);
     if (view->scale[search->side] != NULL && view->scale[search->side][i] != scale)
         return false;
     for (unsigned j = 0; j < nvalid && view->codes[search->side] != NULL; j++)
@@ -114,6 +175,19 @@ static bool looks_at(const struct search *search, unsigned direction)
     return (search->directions >> direction & 1) != 0;
 }
 
+/* Of tiles only those are known that lie as GOLDEN's do and are transformed like them. */
+static bool can_try(const struct search *search, unsigned direction, const struct candidate *candidate)
+{
+    const struct mxq_recipe *recipe = &candidate->recipe;
+    const uint64_t nelems = search->guess->sample[direction].shape.nelems;
+
+    if (candidate->turned && (search->values[direction].across == NULL || recipe->block == MXQ_BLOCK_32X32))
+        return false;
+    if (recipe->block == MXQ_BLOCK_32X32 && recipe->hadamard_nelems != search->guess->diff->recipe->hadamard_nelems)
+        return false;
+    return recipe->hadamard_nelems <= MXQ_BLOCK_NELEMS || nelems % recipe->hadamard_nelems == 0;
+}
+
 /* Counts the blocks that do not fit, but gives up when there are more than limit. */
 static size_t count_misses(const struct search *search, const struct candidate *candidate, size_t limit)
 {
@@ -122,7 +196,7 @@ static size_t count_misses(const struct search *search, const struct candidate *
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++) {
         if (!looks_at(search, d))
             continue;
-        if (candidate->turned && search->values[d].across == NULL)
+        if (!can_try(search, d, candidate))
             return search->nblocks;
         for (size_t i = 0; i < search->guess->sample[d].nblocks && misses <= limit; i++)
             misses += !block_fits(search, d, i, candidate);
@@ -142,7 +216,7 @@ static void try_candidate(struct search *search, struct candidate *candidate)
 static unsigned count_switches(const struct mxq_recipe *a, const struct mxq_recipe *b)
 {
     return (unsigned)(a->scale != b->scale) + (a->ties != b->ties) + (a->sign != b->sign) +
-           (a->zero_byte != b->zero_byte) + (a->hadamard != b->hadamard);
+           (a->zero_byte != b->zero_byte) + (a->hadamard_nelems != b->hadamard_nelems) + (a->block != b->block);
 }
 
 /* A profile is dearer than one switch, and cheaper than two. */
@@ -153,26 +227,30 @@ static void try_profiles(struct search *search)
 
     for (size_t i = 0; (profile = mxq_get_profile(i)) != NULL; i++) {
         struct candidate candidate = {.recipe = profile->recipe, .profile = profile};
-        candidate.recipe.hadamard = base->hadamard;
-        candidate.recipe.hadamard_signs = base->hadamard_signs;
+        candidate.recipe.hadamard_nelems = base->hadamard_nelems;
+        memcpy(candidate.recipe.hadamard_signs, base->hadamard_signs, sizeof(base->hadamard_signs));
+        candidate.recipe.block = base->block;
         candidate.cost = 12 + count_switches(&candidate.recipe, base);
         try_candidate(search, &candidate);
     }
 }
 
-static void try_switches(struct search *search, bool hadamard, uint8_t zero_byte)
+static void try_switches(struct search *search, unsigned hadamard_nelems, enum mxq_block block, uint8_t zero_byte)
 {
     const struct mxq_recipe *base = search->guess->diff->recipe;
 
     for (unsigned scale = 0; scale < MXQ_NUM_SCALE_RULES; scale++) {
         for (unsigned ties = 0; ties < MXQ_NUM_TIES; ties++) {
+            if (ties == MXQ_TIES_STOCHASTIC && base->ties != MXQ_TIES_STOCHASTIC)
+                continue; /* nobody knows the seed */
             for (unsigned sign = 0; sign < MXQ_NUM_SIGNS; sign++) {
                 struct candidate candidate = {.recipe = *base};
                 candidate.recipe.scale = scale;
                 candidate.recipe.ties = ties;
                 candidate.recipe.sign = sign;
                 candidate.recipe.zero_byte = zero_byte;
-                candidate.recipe.hadamard = hadamard;
+                candidate.recipe.hadamard_nelems = hadamard_nelems;
+                candidate.recipe.block = block;
                 candidate.cost = 10 * count_switches(&candidate.recipe, base);
                 try_candidate(search, &candidate);
             }
@@ -189,13 +267,23 @@ static void try_all(struct search *search)
     try_candidate(search, &search->best);
     if (search->best.misses == 0)
         return;
-    for (unsigned hadamard = 0; hadamard < 2; hadamard++) {
-        try_switches(search, hadamard == 1, base->zero_byte);
-        if (search->zero_byte >= 0 && search->zero_byte != base->zero_byte)
-            try_switches(search, hadamard == 1, (uint8_t)search->zero_byte);
+    for (unsigned nelems = 0; nelems <= MXQ_HADAMARD_NELEMS; nelems = nelems == 0 ? 16 : 2 * nelems) {
+        for (unsigned block = 0; block <= (unsigned)base->block; block++) {
+            try_switches(search, nelems, block, base->zero_byte);
+            if (search->zero_byte >= 0 && search->zero_byte != base->zero_byte)
+                try_switches(search, nelems, block, (uint8_t)search->zero_byte);
+        }
     }
     try_candidate(search, &turned);
     try_profiles(search);
+}
+
+static bool is_zero_block(const struct search *search, unsigned direction, size_t i)
+{
+    const struct mxq_guess_sample *sample = &search->guess->sample[direction];
+    const uint64_t block = sample->index[i] % sample->shape.nblocks;
+
+    return mxq_find_amax(search->values[direction].along[i] + block * MXQ_BLOCK_NELEMS % GROUP_NELEMS).bits == 0;
 }
 
 /* The scale byte of the first sampled block of zeros. */
@@ -204,7 +292,7 @@ static int find_zero_byte(const struct search *search)
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++) {
         const uint8_t *scale = search->guess->view[d].scale[search->side];
         for (size_t i = 0; i < search->guess->sample[d].nblocks && scale != NULL && looks_at(search, d); i++)
-            if (mxq_find_amax(search->values[d].along[i]).bits == 0)
+            if (is_zero_block(search, d, i))
                 return scale[i];
     }
     return -1;
@@ -214,7 +302,8 @@ static int find_zero_byte(const struct search *search)
 
 static const char *ties_words(enum mxq_ties ties)
 {
-    static const char *const words[MXQ_NUM_TIES] = {"ties to even", "ties away from zero", "ties toward zero"};
+    static const char *const words[MXQ_NUM_TIES] = {"ties to even", "ties away from zero", "ties toward zero",
+                                                    "stochastic rounding"};
 
     return words[ties];
 }
@@ -252,8 +341,15 @@ static void append_switches(char text[MXQ_GUESS_TEXT_NBYTES], const struct candi
         snprintf(word, sizeof(word), "zero byte %u", recipe->zero_byte);
         append_word(text, &n, total, word);
     }
-    if (recipe->hadamard != base->hadamard)
-        append_word(text, &n, total, recipe->hadamard ? "a Hadamard transform" : "no Hadamard transform");
+    if (recipe->block != base->block)
+        append_word(text, &n, total, "a scale for each block of 32");
+    if (recipe->hadamard_nelems != base->hadamard_nelems) {
+        snprintf(word, sizeof(word), "a Hadamard transform of %u points", recipe->hadamard_nelems);
+        append_word(text, &n, total,
+                    recipe->hadamard_nelems == 0    ? "no Hadamard transform"
+                    : recipe->hadamard_nelems == 16 ? "a Hadamard transform"
+                                                    : word);
+    }
     mxq_guess_append(text, total == 1 ? " gives" : " give");
 }
 
@@ -391,6 +487,7 @@ bool mxq_guess_recipes(struct mxq_guess *guess, const char *prefix, bool *explai
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++) {
         free(search.values[d].along);
         free(search.values[d].across);
+        free(search.values[d].tile);
     }
     return good;
 }

@@ -120,6 +120,7 @@ static void warn_of_odd_shapes(const struct item *item)
 {
     const struct mxq_plan *plan = &item->plan;
     const uint64_t length[MXQ_NUM_DIRECTIONS] = {plan->cols, plan->rows};
+    const unsigned npoints = plan->options.recipe.hadamard_nelems;
 
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++) {
         const enum mxq_buffer data = d == MXQ_ROWWISE ? MXQ_ROWWISE_DATA : MXQ_COLUMNWISE_DATA;
@@ -129,10 +130,10 @@ static void warn_of_odd_shapes(const struct item *item)
             mxq_print_warning("\"%s\": %s: an odd number of blocks along %" PRIu64
                               " values; AITER's shuffle_weight wants a multiple of 64",
                               item->path, mxq_buffer_name(data), length[d]);
-        if (plan->options.recipe.hadamard && length[d] % 16 != 0 && !buffer_is_shuffled(item, data))
+        if (npoints != 0 && length[d] % npoints != 0 && !buffer_is_shuffled(item, data))
             mxq_print_warning("\"%s\": %s: the Hadamard transform of the last %" PRIu64
                               " values of a row has more results than a linear row has room for",
-                              item->path, mxq_buffer_name(data), length[d] % 16);
+                              item->path, mxq_buffer_name(data), length[d] % npoints);
     }
 }
 
@@ -241,6 +242,8 @@ static void fill_manifest(const struct item *item, struct mxq_manifest *m)
     m->cols = item->plan.cols;
     m->profile = settings->profile->name;
     m->recipe = item->plan.options.recipe;
+    m->has_hadamard_seed = settings->has_hadamard_seed;
+    m->hadamard_seed = settings->hadamard_seed;
     m->nonfinite_allowed = settings->nonfinite_allowed;
     m->nonfinite = item->pipeline.nonfinite;
     m->pad_fill = item->plan.options.pad_fill;
@@ -298,6 +301,24 @@ static bool write_manifest(struct item *item, const char *path, int fd)
 
 /* ---------------------------------------------------------------------------------------------- one tensor */
 
+/* Transforms of more than a block have nothing to fill up with. */
+static bool check_transform(struct item *item, uint64_t rows, uint64_t cols)
+{
+    const struct mxq_options *options = &item->job->settings->quantize;
+    const unsigned npoints = options->recipe.hadamard_nelems;
+    const uint64_t length[MXQ_NUM_DIRECTIONS] = {cols, rows};
+
+    for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS && npoints > MXQ_BLOCK_NELEMS; d++) {
+        if (!options->wanted[d] || length[d] % npoints == 0)
+            continue;
+        mxq_set_fault(&item->job->fault, item->path, 0,
+                      "%s rows have %" PRIu64 " values, not a multiple of the %u of a Hadamard transform",
+                      mxq_direction_name(d), length[d], npoints);
+        return false;
+    }
+    return true;
+}
+
 static bool plan_item(struct item *item)
 {
     const struct mxq_settings *settings = item->job->settings;
@@ -310,6 +331,8 @@ static bool plan_item(struct item *item)
                       settings->input.flatten, item->tensor->rank);
         return false;
     }
+    if (!check_transform(item, rows, cols))
+        return false;
     status = mxq_make_plan(&item->plan, &settings->quantize, rows, cols);
     if (status != MXQ_OK) {
         mxq_set_fault(fault, item->path, 0, "%" PRIu64 " x %" PRIu64 ": %s", rows, cols, mxq_describe_status(status));

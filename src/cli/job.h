@@ -20,7 +20,9 @@ struct mxq_settings {
     struct mxq_device_request device;
     struct mxq_outset_options outset;
     struct mxq_result_options result;
-    int only; /* an enum mxq_buffer to write alone, or -1 */
+    bool has_hadamard_seed;
+    uint64_t hadamard_seed; /* what the signs of the transform were drawn from */
+    int only;               /* an enum mxq_buffer to write alone, or -1 */
     bool tail_error;
     bool nonfinite_allowed;
     bool measure;

@@ -4,6 +4,7 @@
 #include "cli/msg.h"
 
 #include <errno.h>
+#include <float.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -176,17 +177,33 @@ bool mxq_parse_int(const char *option, const char *text, int min, int max, int *
     return false;
 }
 
-bool mxq_parse_hex32(const char *option, const char *text, uint32_t *value)
+bool mxq_parse_f32_bits(const char *option, const char *text, uint32_t *bits)
+{
+    double parsed;
+    float value;
+
+    if (!mxq_parse_real(option, text, (double)FLT_MAX, &parsed))
+        return false;
+    value = (float)parsed;
+    memcpy(bits, &value, sizeof(*bits));
+    return true;
+}
+
+bool mxq_parse_signs(const char *option, const char *text, uint32_t signs[4])
 {
     const char *digits = strncmp(text, "0x", 2) == 0 ? text + 2 : text;
     const size_t ndigits = strspn(digits, "0123456789abcdefABCDEF");
+    char word[9] = "";
 
-    if (ndigits >= 1 && ndigits <= 8 && digits[ndigits] == '\0') {
-        *value = (uint32_t)strtoul(digits, NULL, 16);
-        return true;
+    if (((ndigits < 1 || ndigits > 8) && ndigits != 32) || digits[ndigits] != '\0') {
+        mxq_print_error("%s: \"%s\" is not a hexadecimal number of up to 8 digits or of 32", option, text);
+        return false;
     }
-    mxq_print_error("%s: \"%s\" is not a hexadecimal number of up to 8 digits", option, text);
-    return false;
+    for (unsigned i = 0; i < 4; i++) {
+        memcpy(word, ndigits == 32 ? digits + 24 - 8 * i : digits, ndigits == 32 ? 8 : ndigits);
+        signs[i] = (uint32_t)strtoul(word, NULL, 16);
+    }
+    return true;
 }
 
 bool mxq_parse_shape(const char *option, const char *text, uint64_t shape[], unsigned max_rank, unsigned *rank)

@@ -47,7 +47,12 @@ bool mxq_parse_u64(const char *option, const char *text, uint64_t max, uint64_t 
 bool mxq_parse_real(const char *option, const char *text, double max, double *value);
 
 bool mxq_parse_int(const char *option, const char *text, int min, int max, int *value);
-bool mxq_parse_hex32(const char *option, const char *text, uint32_t *value);
+
+/* A decimal number from 0 on, such as 1e-10, as the bits of the nearest finite FP32. */
+bool mxq_parse_f32_bits(const char *option, const char *text, uint32_t *bits);
+
+/* Signs of a Hadamard transform: up to 8 hexadecimal digits, which are those of each word, or 32, the last word first. */
+bool mxq_parse_signs(const char *option, const char *text, uint32_t signs[4]);
 
 /* 8x32x1024, or "" or "scalar" for rank 0. */
 bool mxq_parse_shape(const char *option, const char *text, uint64_t shape[], unsigned max_rank, unsigned *rank);

@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/words.h"
+#include "kernels/mxq_gpu.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,12 +32,30 @@ static const char *nonfinite_word(unsigned value)
 
 static const char *hadamard_word(unsigned value)
 {
-    static const char *const words[] = {"16", NULL};
+    static const char *const words[] = {"16", "32", "64", "128", NULL};
 
     return words[value];
 }
 
 /* ---- one option */
+
+static bool parse_hadamard_option(struct mxq_quantize_request *r, int opt, const char *value)
+{
+    unsigned word = 0;
+
+    switch (opt) {
+    case MXQ_OPT_HADAMARD_SIGNS:
+        return r->has_signs = mxq_parse_signs("--hadamard-signs", value, r->hadamard_signs);
+    case MXQ_OPT_HADAMARD_SEED:
+        return r->settings.has_hadamard_seed =
+                   mxq_parse_u64("--hadamard-seed", value, UINT64_MAX, &r->settings.hadamard_seed);
+    default:
+        if (value != NULL && !mxq_parse_word("--hadamard", value, hadamard_word, &word))
+            return false;
+        r->hadamard_nelems = 16u << word;
+        return true;
+    }
+}
 
 static bool parse_recipe_option(struct mxq_quantize_request *r, int opt, const char *value)
 {
@@ -54,12 +73,17 @@ static bool parse_recipe_option(struct mxq_quantize_request *r, int opt, const c
         return r->has_sign = mxq_parse_word("--sign", value, mxq_sign_word, &r->sign);
     case MXQ_OPT_ZERO_BYTE:
         return r->has_zero_byte = mxq_parse_u64("--zero-byte", value, 254, &r->zero_byte);
+    case MXQ_OPT_SEED:
+        r->seed_option = "--seed";
+        return mxq_parse_u64("--seed", value, UINT64_MAX, &r->seed);
+    case MXQ_OPT_BLOCK:
+        return r->has_block = mxq_parse_word("--block", value, mxq_block_word, &r->block);
+    case MXQ_OPT_AMAX_FLOOR:
+        return r->has_amax_floor = mxq_parse_f32_bits("--amax-floor", value, &r->amax_floor);
     case MXQ_OPT_HADAMARD:
-        r->hadamard = true;
-        return value == NULL || mxq_parse_word("--hadamard", value, hadamard_word, &word);
     case MXQ_OPT_HADAMARD_SIGNS:
-        r->hadamard = true;
-        return mxq_parse_hex32("--hadamard-signs", value, &r->hadamard_signs);
+    case MXQ_OPT_HADAMARD_SEED:
+        return parse_hadamard_option(r, opt, value);
     case MXQ_OPT_NONFINITE:
         if (!mxq_parse_word("--nonfinite", value, nonfinite_word, &word))
             return false;
@@ -166,6 +190,10 @@ bool mxq_parse_quantize_option(struct mxq_quantize_request *r, int opt, const ch
     case MXQ_OPT_ZERO_BYTE:
     case MXQ_OPT_HADAMARD:
     case MXQ_OPT_HADAMARD_SIGNS:
+    case MXQ_OPT_HADAMARD_SEED:
+    case MXQ_OPT_SEED:
+    case MXQ_OPT_BLOCK:
+    case MXQ_OPT_AMAX_FLOOR:
     case MXQ_OPT_NONFINITE:
     case MXQ_OPT_DIRECTION:
         return parse_recipe_option(r, opt, value);
@@ -217,8 +245,48 @@ static void apply_switches(struct mxq_quantize_request *r)
         recipe->zero_byte = (uint8_t)r->zero_byte;
     if (r->has_pad_fill)
         r->settings.quantize.pad_fill = (uint8_t)r->pad_fill;
-    recipe->hadamard = r->hadamard;
-    recipe->hadamard_signs = r->hadamard_signs;
+    if (r->has_block)
+        recipe->block = r->block;
+    if (r->has_amax_floor)
+        recipe->amax_floor = r->amax_floor;
+    recipe->seed = r->seed;
+    recipe->hadamard_nelems = r->hadamard_nelems;
+    if (r->hadamard_nelems == 0 && (r->has_signs || r->settings.has_hadamard_seed))
+        recipe->hadamard_nelems = 16;
+    memcpy(recipe->hadamard_signs, r->hadamard_signs, sizeof(recipe->hadamard_signs));
+    if (r->settings.has_hadamard_seed)
+        mxq_draw_hadamard_signs(r->settings.hadamard_seed, recipe->hadamard_signs);
+}
+
+/* What is said of something that the recipe does not have, or twice. */
+static bool check_recipe(const struct mxq_quantize_request *r)
+{
+    const struct mxq_recipe *recipe = &r->settings.quantize.recipe;
+
+    if (r->seed_option != NULL && recipe->ties != MXQ_TIES_STOCHASTIC)
+        mxq_print_error("%s: only --ties stochastic takes random bits", r->seed_option);
+    else if (r->has_signs && r->settings.has_hadamard_seed)
+        mxq_print_error("--hadamard-seed: the signs are given by --hadamard-signs already");
+    else if (r->has_zero_byte && recipe->amax_floor != 0)
+        mxq_print_error("--zero-byte: with a floor under amax no block has an amax of 0");
+    else
+        return true;
+    return false;
+}
+
+/* A GPU that was asked for has to take the recipe; otherwise CPUs do. */
+static bool check_device(struct mxq_quantize_request *r)
+{
+    struct mxq_device_request *device = &r->settings.device;
+
+    if (mxq_gpu_takes(&r->settings.quantize.recipe))
+        return true;
+    if (device->kind == MXQ_DEVICE_GPU) {
+        mxq_print_error("--device gpu: GPUs do not compute this recipe, CPUs do");
+        return false;
+    }
+    device->kind = MXQ_DEVICE_CPU;
+    return true;
 }
 
 static bool apply_layout(struct mxq_quantize_request *r)
@@ -321,7 +389,7 @@ bool mxq_complete_quantize_request(struct mxq_quantize_request *r)
         return false;
     apply_only(r);
     apply_switches(r);
-    return true;
+    return check_recipe(r) && check_device(r);
 }
 
 void mxq_init_quantize_request(struct mxq_quantize_request *r)

@@ -16,6 +16,10 @@ enum mxq_quantize_option {
     MXQ_OPT_ZERO_BYTE,
     MXQ_OPT_HADAMARD,
     MXQ_OPT_HADAMARD_SIGNS,
+    MXQ_OPT_HADAMARD_SEED,
+    MXQ_OPT_SEED,
+    MXQ_OPT_BLOCK,
+    MXQ_OPT_AMAX_FLOOR,
     MXQ_OPT_NONFINITE,
     MXQ_OPT_LAYOUT,
     MXQ_OPT_SHUFFLE,
@@ -42,16 +46,21 @@ enum mxq_quantize_option {
         MXQ_OPT_NO_FSYNC, "no-fsync", NULL, "do not wait until the outputs are on the disk"                            \
     }
 
-#define MXQ_RECIPE_OPTIONS                                                                                             \
+/* seed: how the command calls the seed of stochastic rounding. */
+#define MXQ_RECIPE_OPTIONS(seed_)                                                                                      \
     {MXQ_OPT_DIRECTION, "direction", "DIRECTION", "rowwise, columnwise or both [both]"},                               \
         {MXQ_OPT_PROFILE, "profile", "PROFILE", "the peer whose bytes are made [te-hip]"},                             \
-        {MXQ_OPT_SCALE, "scale", "RULE", "scale rule: even, floor, ceil, rceil [the profile's]"},                      \
-        {MXQ_OPT_TIES, "ties", "RULE", "ties between codes go to even, away, zero [the profile's]"},                   \
+        {MXQ_OPT_SCALE, "scale", "RULE", "even, floor, ceil, rceil, even-above, nearlog [the profile's]"},             \
+        {MXQ_OPT_TIES, "ties", "RULE", "ties go to even, away, zero; or all stochastic [the profile's]"},              \
+        {MXQ_OPT_SEED, seed_, "S", "of the random bits of stochastic, 0 to 2^64 - 1 [0]"},                             \
         {MXQ_OPT_SIGN, "sign", "RULE", "signs of zeros: keep, value, drop, nonpositive [the profile's]"},              \
         {MXQ_OPT_ZERO_BYTE, "zero-byte", "N", "scale byte of a block of zeros, 0 to 254 [the profile's]"},             \
-        {MXQ_OPT_HADAMARD, "hadamard", "[=16]", "transform each half of a block by a 16-point Hadamard matrix"},       \
+        {MXQ_OPT_AMAX_FLOOR, "amax-floor", "X", "a smaller amax counts as X; 0 for none [the profile's]"},             \
+        {MXQ_OPT_BLOCK, "block", "SHAPE", "values with one scale: 1x32, or 32x32 for tiles [1x32]"},                   \
+        {MXQ_OPT_HADAMARD, "hadamard", "[=N]", "transform 16, 32, 64 or 128 values at a time by a Hadamard matrix"},   \
         {MXQ_OPT_HADAMARD_SIGNS, "hadamard-signs", "HEX",                                                              \
          "negate value i of a block first where bit i is set; implies --hadamard"},                                    \
+        {MXQ_OPT_HADAMARD_SEED, "hadamard-seed", "S", "draw the signs from this seed; implies --hadamard"},            \
     {                                                                                                                  \
         MXQ_OPT_NONFINITE, "nonfinite", "POLICY",                                                                      \
             "infinities and NaNs: error, or profile to do as the peer does [error]"                                    \
@@ -91,11 +100,13 @@ struct mxq_quantize_request {
     const char *kernel;
     const char *layout;
     const char *shuffle;
-    bool has_scale, has_ties, has_sign, has_zero_byte, has_pad_fill;
-    unsigned scale, ties, sign;
-    uint64_t zero_byte, pad_fill;
-    bool hadamard;
-    uint32_t hadamard_signs;
+    const char *seed_option; /* the name of the one that was given */
+    bool has_scale, has_ties, has_sign, has_block, has_zero_byte, has_amax_floor, has_pad_fill, has_signs;
+    unsigned scale, ties, sign, block;
+    uint64_t zero_byte, pad_fill, seed;
+    uint32_t amax_floor;
+    unsigned hadamard_nelems;
+    uint32_t hadamard_signs[MXQ_HADAMARD_NWORDS];
 };
 
 /* No options given, all CPUs. */

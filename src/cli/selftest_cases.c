@@ -60,8 +60,8 @@ static void pick_switches(struct mxq_selftest_case *c)
     struct mxq_recipe *recipe = &c->options.recipe;
 
     c->profile = NULL;
-    recipe->scale = pick(c, MXQ_NUM_SCALE_RULES);
-    recipe->ties = pick(c, MXQ_NUM_TIES);
+    recipe->scale = pick(c, MXQ_SCALE_RCEIL + 1);
+    recipe->ties = pick(c, MXQ_TIES_ZERO + 1);
     recipe->sign = pick(c, MXQ_NUM_SIGNS);
     recipe->zero_byte = (uint8_t)pick(c, 256);
     recipe->underflow = pick(c, MXQ_NUM_UNDERFLOWS);
@@ -76,8 +76,11 @@ static void pick_switches(struct mxq_selftest_case *c)
 
 static void pick_hadamard(struct mxq_selftest_case *c, bool hadamard)
 {
-    c->options.recipe.hadamard = hadamard;
-    c->options.recipe.hadamard_signs = hadamard && pick(c, 2) ? (uint32_t)mxq_selftest_next(&c->random) : 0;
+    const uint32_t signs = hadamard && pick(c, 2) ? (uint32_t)mxq_selftest_next(&c->random) : 0;
+
+    c->options.recipe.hadamard_nelems = hadamard ? 16 : 0;
+    for (unsigned i = 0; i < MXQ_HADAMARD_NWORDS; i++)
+        c->options.recipe.hadamard_signs[i] = signs;
 }
 
 static void set_size(struct mxq_selftest_case *c, uint64_t rows, uint64_t cols, unsigned gap)

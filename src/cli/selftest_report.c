@@ -34,7 +34,7 @@ static void count_kinds(struct mxq_selftest_report *report, const struct mxq_sel
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         if (c->options.wanted[mxq_direction_of(b)])
             report->layouts[c->options.layout[b]]++;
-    report->hadamard += c->options.recipe.hadamard;
+    report->hadamard += c->options.recipe.hadamard_nelems != 0;
     report->strided += c->row_stride != c->cols;
     report->panels += c->panel_rows != 0;
     report->random_switches += c->profile == NULL;
@@ -182,8 +182,8 @@ static void print_recipe(const struct mxq_selftest_case *c)
                mxq_scale_rule_name(r->scale), mxq_ties_name(r->ties), mxq_sign_name(r->sign), r->zero_byte,
                mxq_underflow_name(r->underflow), mxq_sixth_name(r->sixth), r->huge_byte, r->infinity_byte,
                r->nan_poisons, r->nan_fills, r->nan_code, r->nan_keeps_sign);
-    if (r->hadamard)
-        printf("  hadamard, signs %08x\n", (unsigned)r->hadamard_signs);
+    if (r->hadamard_nelems != 0)
+        printf("  hadamard %u, signs %08x\n", r->hadamard_nelems, (unsigned)r->hadamard_signs[0]);
 }
 
 static void print_case(const struct mxq_selftest_case *c)
@@ -382,9 +382,10 @@ static json_t *pack_finding(const struct mxq_selftest_finding *finding, const st
                      "dtype", mxq_dtype_name(c->dtype), "rows", (json_int_t)c->rows, "cols", (json_int_t)c->cols,
                      "row_stride", (json_int_t)c->row_stride, "pattern", mxq_selftest_pattern_name(c->pattern),
                      "rowwise", c->options.wanted[MXQ_ROWWISE], "columnwise", c->options.wanted[MXQ_COLUMNWISE],
-                     "hadamard", c->options.recipe.hadamard, "panel_rows", (json_int_t)c->panel_rows, "panel_cols",
-                     (json_int_t)c->panel_cols, "nonfinite_wanted", finding->outcome.nonfinite_wanted, "nonfinite_got",
-                     finding->outcome.nonfinite_got, "buffers", pack_differences(finding), "command", command);
+                     "hadamard", c->options.recipe.hadamard_nelems != 0, "panel_rows", (json_int_t)c->panel_rows,
+                     "panel_cols", (json_int_t)c->panel_cols, "nonfinite_wanted", finding->outcome.nonfinite_wanted,
+                     "nonfinite_got", finding->outcome.nonfinite_got, "buffers", pack_differences(finding), "command",
+                     command);
 }
 
 bool mxq_print_selftest_json(const struct mxq_selftest_report *report, const struct mxq_selftest_subject *subject)

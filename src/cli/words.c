@@ -19,6 +19,11 @@ const char *mxq_ties_word(unsigned value)
     return mxq_ties_name((enum mxq_ties)value);
 }
 
+const char *mxq_block_word(unsigned value)
+{
+    return mxq_block_name((enum mxq_block)value);
+}
+
 const char *mxq_sign_word(unsigned value)
 {
     return mxq_sign_name((enum mxq_sign)value);

@@ -8,6 +8,7 @@ const char *mxq_dtype_word(unsigned value);
 const char *mxq_scale_word(unsigned value);
 const char *mxq_ties_word(unsigned value);
 const char *mxq_sign_word(unsigned value);
+const char *mxq_block_word(unsigned value);
 const char *mxq_buffer_word(unsigned value);
 const char *mxq_layout_word(unsigned value);
 const char *mxq_format_word(unsigned value);

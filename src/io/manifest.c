@@ -89,11 +89,32 @@ static json_t *pack_input(const struct mxq_manifest *m)
                      pack_crc(m->input_crc));
 }
 
+/* Eight digits where all words are the same; else 32, the last word first. */
+void mxq_format_signs(const uint32_t signs[MXQ_HADAMARD_NWORDS], char text[MXQ_SIGNS_TEXT_NBYTES])
+{
+    if (signs[0] == signs[1] && signs[0] == signs[2] && signs[0] == signs[3])
+        snprintf(text, MXQ_SIGNS_TEXT_NBYTES, "%08" PRIx32, signs[0]);
+    else
+        snprintf(text, MXQ_SIGNS_TEXT_NBYTES, "%08" PRIx32 "%08" PRIx32 "%08" PRIx32 "%08" PRIx32, signs[3], signs[2],
+                 signs[1], signs[0]);
+}
+
 static json_t *pack_signs(const struct mxq_recipe *recipe)
 {
-    char text[9];
+    char text[MXQ_SIGNS_TEXT_NBYTES];
 
-    snprintf(text, sizeof(text), "%08" PRIx32, recipe->hadamard_signs);
+    mxq_format_signs(recipe->hadamard_signs, text);
+    return json_string(text);
+}
+
+/* Seeds have 64 bits, which a JSON number may not have. */
+static json_t *pack_seed(const uint64_t *seed)
+{
+    char text[24];
+
+    if (seed == NULL)
+        return json_null();
+    snprintf(text, sizeof(text), "%" PRIu64, *seed);
     return json_string(text);
 }
 
@@ -115,6 +136,10 @@ static json_t *pack_overrides(const struct mxq_manifest *m)
         good &= json_array_append_new(array, json_string("sign")) == 0;
     if (r->zero_byte != profile->recipe.zero_byte)
         good &= json_array_append_new(array, json_string("zero_byte")) == 0;
+    if (r->amax_floor != profile->recipe.amax_floor)
+        good &= json_array_append_new(array, json_string("amax_floor")) == 0;
+    if (r->block != profile->recipe.block)
+        good &= json_array_append_new(array, json_string("block")) == 0;
     return keep_if(good, array);
 }
 
@@ -122,13 +147,16 @@ static json_t *pack_recipe(const struct mxq_manifest *m)
 {
     const struct mxq_recipe *r = &m->recipe;
 
-    return json_pack("{s:s, s:o, s:s, s:s, s:s, s:i, s:i, s:o, s:s, s:s, s:i, s:i, s:b, s:b, s:i, s:b}", "profile",
-                     m->profile, "overrides", pack_overrides(m), "scale", mxq_scale_rule_name(r->scale), "ties",
-                     mxq_ties_name(r->ties), "sign", mxq_sign_name(r->sign), "zero_byte", r->zero_byte, "hadamard",
-                     r->hadamard ? 16 : 0, "hadamard_signs", pack_signs(r), "underflow",
-                     mxq_underflow_name(r->underflow), "sixth", mxq_sixth_name(r->sixth), "huge_byte", r->huge_byte,
-                     "infinity_byte", r->infinity_byte, "nan_poisons", r->nan_poisons, "nan_fills", r->nan_fills,
-                     "nan_code", r->nan_code, "nan_keeps_sign", r->nan_keeps_sign);
+    return json_pack(
+        "{s:s, s:o, s:s, s:s, s:o, s:s, s:s, s:i, s:o, s:i, s:o, s:o, s:s, s:s, s:i, s:i, s:b, s:b, s:i, "
+        "s:b}",
+        "profile", m->profile, "overrides", pack_overrides(m), "scale", mxq_scale_rule_name(r->scale), "ties",
+        mxq_ties_name(r->ties), "seed", pack_seed(r->ties == MXQ_TIES_STOCHASTIC ? &r->seed : NULL), "sign",
+        mxq_sign_name(r->sign), "block", mxq_block_name(r->block), "zero_byte", r->zero_byte, "amax_floor",
+        pack_crc(r->amax_floor), "hadamard", (int)r->hadamard_nelems, "hadamard_signs", pack_signs(r), "hadamard_seed",
+        pack_seed(m->has_hadamard_seed ? &m->hadamard_seed : NULL), "underflow", mxq_underflow_name(r->underflow),
+        "sixth", mxq_sixth_name(r->sixth), "huge_byte", r->huge_byte, "infinity_byte", r->infinity_byte, "nan_poisons",
+        r->nan_poisons, "nan_fills", r->nan_fills, "nan_code", r->nan_code, "nan_keeps_sign", r->nan_keeps_sign);
 }
 
 /*
@@ -260,6 +288,36 @@ static uint32_t get_hex(struct reader *reader, const json_t *object, const char 
     return reader->good ? (uint32_t)strtoul(text, NULL, 16) : 0;
 }
 
+static void get_signs(struct reader *reader, const json_t *object, const char *key, uint32_t signs[MXQ_HADAMARD_NWORDS])
+{
+    const char *text = get_string(reader, object, key);
+    const size_t length = text != NULL ? strlen(text) : 0;
+    char word[9] = "";
+
+    if (text != NULL && ((length != 8 && length != 32) || strspn(text, "0123456789abcdef") != length))
+        complain(reader, key, "is not 8 or 32 hexadecimal digits");
+    for (unsigned i = 0; i < MXQ_HADAMARD_NWORDS && reader->good; i++) {
+        memcpy(word, length == 32 ? text + 24 - 8 * i : text, 8);
+        signs[i] = (uint32_t)strtoul(word, NULL, 16);
+    }
+}
+
+/* False: there is none. */
+static bool get_seed(struct reader *reader, const json_t *object, const char *key, uint64_t *seed)
+{
+    const json_t *value = json_object_get(object, key);
+    const char *text;
+
+    if (value == NULL || json_is_null(value))
+        return false;
+    text = get_string(reader, object, key);
+    errno = 0;
+    *seed = text != NULL ? strtoull(text, NULL, 10) : 0;
+    if (text != NULL && (errno != 0 || text[0] == '\0' || text[strspn(text, "0123456789")] != '\0'))
+        complain(reader, key, "is not a decimal number of 64 bits");
+    return reader->good;
+}
+
 /* The names of an enum, with the value as a plain number. */
 typedef const char *(*name_func)(unsigned value);
 
@@ -275,6 +333,7 @@ NAME_FUNC(mxq_ties_name, mxq_ties)
 NAME_FUNC(mxq_sign_name, mxq_sign)
 NAME_FUNC(mxq_underflow_name, mxq_underflow)
 NAME_FUNC(mxq_sixth_name, mxq_sixth)
+NAME_FUNC(mxq_block_name, mxq_block)
 NAME_FUNC(mxq_format_name, mxq_format)
 
 static unsigned get_word(struct reader *reader, const json_t *object, const char *key, name_func name)
@@ -334,6 +393,23 @@ static void read_input(struct reader *reader, const json_t *input, struct mxq_ma
     m->input_crc = get_hex(reader, input, "crc32");
 }
 
+/* What earlier versions did not write, because it was always the same. */
+static void read_later_fields(struct reader *reader, const json_t *recipe, struct mxq_manifest *m)
+{
+    struct mxq_recipe *r = &m->recipe;
+    const bool has_seed = get_seed(reader, recipe, "seed", &r->seed);
+
+    if (has_seed != (r->ties == MXQ_TIES_STOCHASTIC))
+        complain(reader, "seed", has_seed ? "is given without stochastic ties" : "is missing");
+    if (json_object_get(recipe, "block") != NULL)
+        r->block = get_word(reader, recipe, "block", mxq_block_name_of);
+    if (json_object_get(recipe, "amax_floor") != NULL)
+        r->amax_floor = get_hex(reader, recipe, "amax_floor");
+    if (r->amax_floor >= 0x7f800000)
+        complain(reader, "amax_floor", "is out of range");
+    m->has_hadamard_seed = get_seed(reader, recipe, "hadamard_seed", &m->hadamard_seed);
+}
+
 static void read_recipe(struct reader *reader, const json_t *recipe, struct mxq_manifest *m)
 {
     struct mxq_recipe *r = &m->recipe;
@@ -343,8 +419,11 @@ static void read_recipe(struct reader *reader, const json_t *recipe, struct mxq_
     r->ties = get_word(reader, recipe, "ties", mxq_ties_name_of);
     r->sign = get_word(reader, recipe, "sign", mxq_sign_name_of);
     r->zero_byte = (uint8_t)get_u64(reader, recipe, "zero_byte", 255);
-    r->hadamard = get_u64(reader, recipe, "hadamard", 16) != 0;
-    r->hadamard_signs = get_hex(reader, recipe, "hadamard_signs");
+    r->hadamard_nelems = (unsigned)get_u64(reader, recipe, "hadamard", MXQ_HADAMARD_NELEMS);
+    if (r->hadamard_nelems != 0 && (r->hadamard_nelems < 16 || (r->hadamard_nelems & (r->hadamard_nelems - 1)) != 0))
+        complain(reader, "hadamard", "is out of range");
+    get_signs(reader, recipe, "hadamard_signs", r->hadamard_signs);
+    read_later_fields(reader, recipe, m);
     r->underflow = get_word(reader, recipe, "underflow", mxq_underflow_name_of);
     r->sixth = get_word(reader, recipe, "sixth", mxq_sixth_name_of);
     r->huge_byte = (uint8_t)get_u64(reader, recipe, "huge_byte", 255);

@@ -37,6 +37,8 @@ struct mxq_manifest {
     uint64_t cols;
     const char *profile;
     struct mxq_recipe recipe;
+    bool has_hadamard_seed;
+    uint64_t hadamard_seed; /* what the signs were drawn from */
     bool nonfinite_allowed; /* --nonfinite profile */
     bool nonfinite;         /* there were infinities or NaNs */
     uint8_t pad_fill;
@@ -48,6 +50,11 @@ struct mxq_manifest {
 
     void *owner; /* internal */
 };
+
+#define MXQ_SIGNS_TEXT_NBYTES 33
+
+/* The signs of a transform as hexadecimal digits: 8 when all words are the same, else 32. */
+void mxq_format_signs(const uint32_t signs[MXQ_HADAMARD_NWORDS], char text[MXQ_SIGNS_TEXT_NBYTES]);
 
 /* The word for the layout of a buffer: "linear", "aiter"; "linear-high", "aiter-high" with the high nibble first. */
 const char *mxq_manifest_layout(const struct mxq_manifest_buffer *buffer);

@@ -248,7 +248,10 @@ static bool plan_listed(struct mxq_stored *stored, const char *path, struct mxq_
         options.layout[b] = m->buffer[b].present ? m->buffer[b].layout : MXQ_LINEAR;
     if (mxq_make_plan(&stored->plan, &options, m->rows, m->cols) == MXQ_OK)
         return true;
-    mxq_set_fault(fault, path, 0, "a manifest without buffers");
+    if (options.wanted[MXQ_ROWWISE] || options.wanted[MXQ_COLUMNWISE])
+        mxq_set_fault(fault, path, 0, "not a usable manifest: its Hadamard transform does not fit its matrix");
+    else
+        mxq_set_fault(fault, path, 0, "a manifest without buffers");
     return false;
 }
 

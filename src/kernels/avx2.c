@@ -523,7 +523,7 @@ static struct bits transform_cols(const struct mxq_matrix *matrix, uint32_t sign
 static bool quantize_transformed(const struct mxq_task *square, const struct mxq_matrix *window, struct tile *tile,
                                  uint64_t row0, uint64_t col0)
 {
-    const uint32_t signs = square->recipe->hadamard_signs;
+    const uint32_t signs = square->recipe->hadamard_signs[0];
     bool nonfinite = false;
 
     if (square->target[MXQ_ROWWISE].wanted) {
@@ -556,7 +556,7 @@ static bool quantize_window(const struct mxq_task *square, const struct mxq_matr
     const bool rowwise = square->target[MXQ_ROWWISE].wanted;
     const bool columnwise = square->target[MXQ_COLUMNWISE].wanted;
 
-    if (square->recipe->hadamard)
+    if (square->recipe->hadamard_nelems != 0)
         return quantize_transformed(square, window, tile, row0, col0);
     if (quantize_bits(square, make_bits(window, tile), tile, row0, col0, rowwise, columnwise))
         return false;
@@ -579,7 +579,7 @@ static bool quantize_cut_tile(const struct mxq_task *square, struct tile *tile, 
     const struct mxq_matrix window = {values, matrix->dtype, TILE, TILE, TILE};
 
     /* This sign rule gives a code to a zero, and those that fill up are to have none. */
-    if (square->recipe->sign == MXQ_SIGN_NONPOSITIVE && !square->recipe->hadamard)
+    if (square->recipe->sign == MXQ_SIGN_NONPOSITIVE && square->recipe->hadamard_nelems == 0)
         return quantize_by_scalar(square, row0, col0);
     for (uint64_t r = 0; r < rows; r++)
         memcpy((char *)values + r * TILE * elem,
@@ -667,5 +667,6 @@ const struct mxq_kernel mxq_kernel_avx2 = {
     .name = "avx2",
     .summary = "AVX2 and F16C, tiles of 32 x 32",
     .runs_here = runs_here,
+    .takes = mxq_recipe_is_common,
     .quantize_panel = quantize_panel,
 };

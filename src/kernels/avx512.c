@@ -366,9 +366,9 @@ INLINE struct encoder make_encoder(const struct mxq_recipe *recipe, bool past)
     e.tables = make_tables(recipe->sign);
     e.ties = _mm512_set1_epi16(recipe->ties == MXQ_TIES_EVEN ? 0x40 : 0);
     for (unsigned i = 0; i < 2; i++)
-        e.flips[i] = _mm512_maskz_set1_epi32((__mmask16)(recipe->hadamard_signs >> 16 * i), INT32_MIN);
+        e.flips[i] = _mm512_maskz_set1_epi32((__mmask16)(recipe->hadamard_signs[0] >> 16 * i), INT32_MIN);
     for (unsigned i = 0; i < TILE; i++)
-        e.flip[i] = (recipe->hadamard_signs >> i & 1) << 31;
+        e.flip[i] = (recipe->hadamard_signs[0] >> i & 1) << 31;
     e.past = past;
     return e;
 }
@@ -845,7 +845,7 @@ static bool quantize_square(const struct mxq_square_work *work, const struct mxq
     const struct encoder *e = &((const struct job *)(const void *)work)->encoder;
     bool nonfinite = false;
 
-    if (!e->recipe->hadamard)
+    if (e->recipe->hadamard_nelems == 0)
         return quantize_plain(e, square);
     for (uint64_t row = 0; row < square->matrix->rows; row += TILE)
         for (uint64_t col = 0; col < square->matrix->cols; col += TILE)
@@ -975,5 +975,6 @@ const struct mxq_kernel mxq_kernel_avx512 = {
     .name = "avx512",
     .summary = "AVX-512 with VBMI, tiles of 32 x 32",
     .runs_here = runs_here,
+    .takes = mxq_recipe_is_common,
     .quantize_panel = quantize_panel,
 };

@@ -145,22 +145,26 @@ static void expect_from_golden(struct block_pair *block)
 }
 
 /* With it: quantized again at the test's scale, by the golden's recipe. */
-static void expect_from_source(const struct mxq_panel_pair *pair, uint64_t row, uint64_t first,
+static void expect_from_source(const struct mxq_panel_pair *pair, uint64_t row, uint64_t index,
                                struct block_pair *block)
 {
+    const struct mxq_scale scale = {block->test_byte, false};
     const struct mxq_thresholds thresholds = mxq_find_thresholds(pair->recipe->ties, block->test_byte);
     const struct mxq_thresholds midpoints = mxq_find_thresholds(MXQ_TIES_AWAY, block->test_byte);
     const bool rowwise = pair->direction == MXQ_ROWWISE;
+    const uint64_t first = index * MXQ_BLOCK_NELEMS;
+    const uint64_t stride = pair->places.row_stride;
+    const uint64_t place = pair->places.first + (rowwise ? row * stride + first : first * stride + row);
     uint32_t x[MXQ_BLOCK_NELEMS];
 
-    mxq_load_block(pair->source, rowwise ? row : first, rowwise ? first : row, pair->direction, block->nvalid, x);
-    if (pair->recipe->hadamard)
-        mxq_transform_block(x, pair->recipe->hadamard_signs);
+    mxq_load_block(pair->source, pair->recipe, pair->direction, row, index, x);
     for (unsigned i = 0; i < block->nvalid; i++) {
         const uint32_t magnitude = x[i] & ~MXQ_F32_SIGN;
         bool clipped = false;
-        block->expected[i] = block->test_byte == block->golden_byte ? block->golden[i]
-                                                                    : mxq_encode_value(pair->recipe, x[i], &thresholds);
+        block->expected[i] =
+            block->test_byte == block->golden_byte
+                ? block->golden[i]
+                : mxq_encode_element(pair->recipe, x[i], scale, &thresholds, place + i * (rowwise ? 1 : stride));
         (void)rescale_code(block->golden[i], (int)block->test_byte - (int)block->golden_byte, &clipped);
         block->clipped[i] = clipped;
         for (unsigned m = 0; m < MXQ_NUM_MIDPOINTS; m++)
@@ -320,7 +324,7 @@ static void load_pair(const struct mxq_panel_pair *pair, uint64_t row, uint64_t 
     unpack(pair->test.data + at * MXQ_UNIT_NBYTES, block->test);
     unpack(pair->golden.data + at * MXQ_UNIT_NBYTES, block->golden);
     if (pair->source != NULL && !block->is_nan)
-        expect_from_source(pair, row, index * MXQ_BLOCK_NELEMS, block);
+        expect_from_source(pair, row, index, block);
     else
         expect_from_golden(block);
 }

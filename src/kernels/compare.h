@@ -10,6 +10,7 @@
 #define MXQ_COMPARE_H
 
 #include "kernels/mxq.h"
+#include "kernels/places.h"
 
 /* What a difference is; the worse the larger, so that a block can show its worst. */
 enum mxq_class {
@@ -97,6 +98,7 @@ struct mxq_panel_pair {
     const struct mxq_matrix *source;
     enum mxq_direction direction;
     const struct mxq_recipe *recipe;
+    struct mxq_places places; /* of the source's elements in the matrix */
 };
 
 /*

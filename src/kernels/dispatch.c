@@ -31,6 +31,11 @@ bool mxq_kernel_runs_here(const struct mxq_kernel *kernel)
     return kernel->runs_here();
 }
 
+bool mxq_kernel_takes(const struct mxq_kernel *kernel, const struct mxq_recipe *recipe)
+{
+    return kernel->takes(recipe);
+}
+
 static const struct mxq_kernel *find_fastest(void)
 {
     for (size_t i = NKERNELS; i-- > 0;)

@@ -16,7 +16,7 @@ static const char *find_symbol(const struct mxq_gpu_task *task)
         [MXQ_F32] = {{"mxq_gpu_f32_any", "mxq_gpu_f32"}, {"mxq_gpu_f32_hadamard_any", "mxq_gpu_f32_hadamard"}},
     };
 
-    return symbols[task->matrix.dtype][task->recipe.hadamard][is_plain(&task->recipe)];
+    return symbols[task->matrix.dtype][task->recipe.hadamard_nelems != 0][is_plain(&task->recipe)];
 }
 
 static uint32_t count_tiles(uint64_t nelems, uint64_t tile_nelems, uint32_t largest)
@@ -39,7 +39,7 @@ static bool is_for_strips(const struct mxq_gpu_task *task, uint32_t nprocessors)
         if (target[d].wanted && (target[d].data_layout != MXQ_LINEAR || target[d].scale_layout != MXQ_LINEAR))
             return false;
     return target[MXQ_COLUMNWISE].wanted && task->matrix.dtype == MXQ_BF16 && is_plain(&task->recipe) &&
-           !task->recipe.hadamard && nprocessors != 0 &&
+           task->recipe.hadamard_nelems == 0 && nprocessors != 0 &&
            task->matrix.rows * task->matrix.cols / nelems / 7 >= nprocessors;
 }
 

@@ -185,5 +185,6 @@ const struct mxq_kernel mxq_kernel_gpu = {
     .name = "gpu",
     .summary = "the first GPU, a panel at a time",
     .runs_here = runs_here,
+    .takes = mxq_recipe_is_common,
     .quantize_panel = quantize_panel,
 };

@@ -582,7 +582,7 @@ GPU_FUNC struct unit make_unit_of_pairs(const struct rule *rule, struct variant 
         x[2 * i + 1] = widen_lane(variant.dtype, pairs[i], 1);
     }
     if (variant.hadamard)
-        transform_values(rule->recipe->hadamard_signs, is_quadruple(variant), x);
+        transform_values(rule->recipe->hadamard_signs[0], is_quadruple(variant), x);
     return make_unit(rule, variant, x);
 }
 
@@ -797,7 +797,7 @@ GPU_FUNC struct mxq_scale write_rare_transform(const struct rare *rare, uint8_t 
     GPU_UNROLL
     for (uint32_t i = 0; i < MXQ_BLOCK_NELEMS; i++)
         x[i] = load_rare(rare, i);
-    transform_values(recipe->hadamard_signs, false, x);
+    transform_values(recipe->hadamard_signs[0], false, x);
     GPU_UNROLL
     for (uint32_t i = 0; i < MXQ_BLOCK_NELEMS; i++) {
         if ((x[i] & ~MXQ_F32_SIGN) > MXQ_F32_INFINITY)
@@ -942,7 +942,7 @@ GPU_FUNC struct unit make_unit_of_block(const struct rule *rule, struct variant 
     if (variant.dtype != MXQ_F32)
         return make_unit_of_words(rule, variant, words);
     if (variant.hadamard)
-        transform_values(rule->recipe->hadamard_signs, is_quadruple(variant), words);
+        transform_values(rule->recipe->hadamard_signs[0], is_quadruple(variant), words);
     return make_unit(rule, variant, words);
 }
 

@@ -33,18 +33,14 @@ static void measure_block(const struct mxq_task *task, enum mxq_direction direct
 {
     const struct mxq_matrix *matrix = task->matrix;
     const struct mxq_target *target = &task->target[direction];
-    const uint64_t nelems = direction == MXQ_ROWWISE ? matrix->cols : matrix->rows;
-    const uint64_t first = block * MXQ_BLOCK_NELEMS;
-    const unsigned nvalid = nelems - first < MXQ_BLOCK_NELEMS ? (unsigned)(nelems - first) : MXQ_BLOCK_NELEMS;
+    const uint64_t left = (direction == MXQ_ROWWISE ? matrix->cols : matrix->rows) - block * MXQ_BLOCK_NELEMS;
+    const unsigned nvalid = left < MXQ_BLOCK_NELEMS ? (unsigned)left : MXQ_BLOCK_NELEMS;
     const uint8_t *unit = target->data + mxq_data_offset(target->data_layout, target->data_pitch, row, block);
     const double scale = (double)mxq_decode_scale(
         target->scale[mxq_scale_offset(target->scale_layout, target->scale_pitch, row, block)]);
     uint32_t x[MXQ_BLOCK_NELEMS];
 
-    mxq_load_block(matrix, direction == MXQ_ROWWISE ? row : first, direction == MXQ_ROWWISE ? first : row, direction,
-                   nvalid, x);
-    if (task->recipe->hadamard)
-        mxq_transform_block(x, task->recipe->hadamard_signs);
+    mxq_load_block(matrix, task->recipe, direction, row, block, x);
     for (unsigned i = 0; i < nvalid; i++) {
         const double value = (double)mxq_f32_value(x[i]);
         const uint8_t code = i % 2 == 0 ? unit[i / 2] & 15 : unit[i / 2] >> 4;

@@ -108,18 +108,21 @@ enum mxq_buffer {
 
 /* How amax, the largest magnitude of a block, becomes the scale byte. e: biased exponent of amax, f: its fraction. */
 enum mxq_scale_rule {
-    MXQ_SCALE_EVEN,  /* e - 2, one more from 1.75 * 2^k on */
-    MXQ_SCALE_FLOOR, /* e - 2 */
-    MXQ_SCALE_CEIL,  /* e - 2, one more when f is not 0 */
-    MXQ_SCALE_RCEIL, /* the power of two at or above amax / 6 */
+    MXQ_SCALE_EVEN,       /* e - 2, one more from 1.75 * 2^k on */
+    MXQ_SCALE_FLOOR,      /* e - 2 */
+    MXQ_SCALE_CEIL,       /* e - 2, one more when f is not 0 */
+    MXQ_SCALE_RCEIL,      /* the power of two at or above amax / 6 */
+    MXQ_SCALE_EVEN_ABOVE, /* e - 2, one more above 1.75 * 2^k, which itself is left */
+    MXQ_SCALE_NEARLOG,    /* the power of two whose logarithm is nearest to that of amax / 6 */
     MXQ_NUM_SCALE_RULES
 };
 
-/* Where a value goes that lies midway between two codes. */
+/* Where a value goes that lies midway between two codes; or, with the last one, wherever it lies between them. */
 enum mxq_ties {
-    MXQ_TIES_EVEN, /* to the code with an even index */
-    MXQ_TIES_AWAY, /* away from zero */
-    MXQ_TIES_ZERO, /* toward zero */
+    MXQ_TIES_EVEN,       /* to the code with an even index */
+    MXQ_TIES_AWAY,       /* away from zero */
+    MXQ_TIES_ZERO,       /* toward zero */
+    MXQ_TIES_STOCHASTIC, /* to either, the nearer the likelier: see struct mxq_recipe, seed */
     MXQ_NUM_TIES
 };
 
@@ -147,14 +150,37 @@ enum mxq_sixth {
     MXQ_NUM_SIXTHS
 };
 
+/* Which values have one scale. */
+enum mxq_block {
+    MXQ_BLOCK_1X32,  /* the 32 of a block */
+    MXQ_BLOCK_32X32, /* those of a tile, whose 32 blocks (fewer at the end of the matrix) get the same byte */
+    MXQ_NUM_BLOCKS
+};
+
+/* The largest Hadamard transform, and the words of signs for one. */
+#define MXQ_HADAMARD_NELEMS 128
+#define MXQ_HADAMARD_NWORDS 4
+
 /* Which bits a block becomes: the switches of mxfp4q(5), RECIPES. */
 struct mxq_recipe {
     enum mxq_scale_rule scale;
     enum mxq_ties ties;
     enum mxq_sign sign;
-    uint8_t zero_byte;       /* scale byte of a block whose amax is 0 */
-    bool hadamard;           /* two 16-point Hadamard transforms per block, before amax */
-    uint32_t hadamard_signs; /* bit i negates value i of the block first; only with hadamard */
+    enum mxq_block block;
+    uint8_t zero_byte;   /* scale byte of a block whose amax is 0 */
+    uint32_t amax_floor; /* an amax below this finite FP32 number, given by its bits, counts as it; 0: none does */
+    /*
+     * Ties stochastic: the key of the random bits, of which each element has 32 that depend on this and on its place in
+     * the matrix alone: not on direction, layout, panels, threads or kernel.
+     */
+    uint64_t seed;
+    /*
+     * Points of the Hadamard transforms along each row, before amax: 0 for none, 16, 32, 64 or 128. Those of 64 and 128
+     * reach over several blocks and need rows that are a multiple of them long.
+     */
+    unsigned hadamard_nelems;
+    /* With a transform: bit i of word w negates elements 32 * w + i of a row, and those 128, 256, ... later, first. */
+    uint32_t hadamard_signs[MXQ_HADAMARD_NWORDS];
 
     /* The edges, fixed by a profile. */
     enum mxq_underflow underflow;
@@ -166,6 +192,9 @@ struct mxq_recipe {
     uint8_t nan_code; /* the code of a NaN, and of an infinity under byte 255 */
     bool nan_keeps_sign; /* the sign bit is or'ed into it */
 };
+
+/* Random signs for a transform, from the generator of ties stochastic. */
+void mxq_draw_hadamard_signs(uint64_t seed, uint32_t signs[MXQ_HADAMARD_NWORDS]);
 
 /* A recipe with the name of the peer whose bytes it makes. */
 struct mxq_profile {
@@ -220,7 +249,8 @@ struct mxq_plan {
 
 /*
  * Computes the sizes for a matrix of rows x cols, either of which may be 0.
- * MXQ_ERR_ARGUMENT: an option out of its range, or no direction wanted. MXQ_ERR_OVERFLOW: see above.
+ * MXQ_ERR_ARGUMENT: an option out of its range, no direction wanted, or rows (columns, for columnwise) that are not a
+ * multiple of a Hadamard transform of 64 or 128. MXQ_ERR_OVERFLOW: see above.
  */
 enum mxq_status mxq_make_plan(struct mxq_plan *plan, const struct mxq_options *options, uint64_t rows, uint64_t cols);
 
@@ -236,6 +266,9 @@ const char *mxq_kernel_summary(const struct mxq_kernel *kernel);
 
 /* Whether this machine can run it. */
 bool mxq_kernel_runs_here(const struct mxq_kernel *kernel);
+
+/* Whether it computes this recipe itself. What it does not take is given to "scalar", which takes all. */
+bool mxq_kernel_takes(const struct mxq_kernel *kernel, const struct mxq_recipe *recipe);
 
 /*
  * Stores the variant to use in *kernel: the one called name; with NULL the one that the environment variable
@@ -357,8 +390,9 @@ void mxq_add_histogram(struct mxq_histogram *sum, const struct mxq_histogram *pa
  * are looked at.
  *
  * Every value is exact, but for those of 2^128 and more, which are infinite. Under scale byte 255 all are NaN (0x7fc00000).
- * Code 8 is -0. With inverse_hadamard, what the recipe's transform and signs did is undone: exactly, because the sums are
- * formed of the codes, before the scale; values that need codes which a linear row has no room for are NaN.
+ * Code 8 is -0. With inverse_hadamard, what the recipe's transform and signs did is undone: in FP64, and rounded once,
+ * which for 16 points is exact too (mxfp4q(5), DECODING). Values that need codes which a linear row has no room for are
+ * NaN, and so are all of a transform that has one NaN.
  * MXQ_ERR_ARGUMENT: as mxq_count_panel(), or inverse_hadamard although the recipe has no transform.
  */
 enum mxq_status mxq_dequantize_panel(const struct mxq_plan *plan, const struct mxq_panel *panel,
@@ -389,7 +423,7 @@ enum mxq_status mxq_store_units(const struct mxq_plan *plan, const struct mxq_pa
 
 /*
  * The words of the command line and the manifest: "bf16", "rowwise", "rowwise_data", "even", "keep", "plain",
- * "product", "aiter". NULL for a value out of range, so a loop from 0 lists them.
+ * "product", "32x32", "aiter". NULL for a value out of range, so a loop from 0 lists them.
  */
 const char *mxq_dtype_name(enum mxq_dtype dtype);
 const char *mxq_direction_name(enum mxq_direction direction);
@@ -399,6 +433,7 @@ const char *mxq_ties_name(enum mxq_ties ties);
 const char *mxq_sign_name(enum mxq_sign sign);
 const char *mxq_underflow_name(enum mxq_underflow underflow);
 const char *mxq_sixth_name(enum mxq_sixth sixth);
+const char *mxq_block_name(enum mxq_block block);
 const char *mxq_layout_name(enum mxq_layout layout);
 
 #ifdef __GNUC__

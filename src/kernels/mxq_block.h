@@ -10,6 +10,7 @@
 #define MXQ_BLOCK_H
 
 #include "kernels/mxq.h"
+#include "kernels/philox.h"
 
 #ifndef MXQ_FUNC
 #define MXQ_FUNC static inline
@@ -80,15 +81,30 @@ MXQ_FUNC uint32_t mxq_widen_f16(uint16_t bits)
 
 /* ---- the Hadamard transform */
 
-/*
- * The 16-point transform in natural order, times 1/4 so that it keeps norms. The strides come in this order because
- * TransformerEngine adds in this order, and FP32 addition is not associative. An invalid operation gives different NaNs
- * on different machines; here it is always the positive quiet one.
- */
-MXQ_FUNC void mxq_transform_hadamard16(uint32_t x[16])
+/* What keeps norms: 1 / sqrt(nelems), rounded to FP32. */
+MXQ_FUNC float mxq_hadamard_norm(unsigned nelems)
 {
-    for (unsigned stride = 1; stride < 16; stride *= 2) {
-        for (unsigned i = 0; i < 16; i++) {
+    switch (nelems) {
+    case 32:
+        return 0x1.6a09e6p-3f;
+    case 64:
+        return 0.125f;
+    case 128:
+        return 0x1.6a09e6p-4f;
+    default: /* 16 */
+        return 0.25f;
+    }
+}
+
+/*
+ * The transform of nelems points in natural order. The strides come in this order because TransformerEngine adds in this
+ * order, and FP32 addition is not associative. An invalid operation gives different NaNs on different machines; here it is
+ * always the positive quiet one.
+ */
+MXQ_FUNC void mxq_transform_points(uint32_t *x, unsigned nelems)
+{
+    for (unsigned stride = 1; stride < nelems; stride *= 2) {
+        for (unsigned i = 0; i < nelems; i++) {
             if (i & stride)
                 continue;
             const float a = mxq_f32_value(x[i]);
@@ -97,19 +113,26 @@ MXQ_FUNC void mxq_transform_hadamard16(uint32_t x[16])
             x[i + stride] = mxq_f32_bits(a - b);
         }
     }
-    for (unsigned i = 0; i < 16; i++) {
-        x[i] = mxq_f32_bits(mxq_f32_value(x[i]) * 0.25f);
+    for (unsigned i = 0; i < nelems; i++) {
+        x[i] = mxq_f32_bits(mxq_f32_value(x[i]) * mxq_hadamard_norm(nelems));
         if ((x[i] & ~MXQ_F32_SIGN) > MXQ_F32_INFINITY)
             x[i] = MXQ_F32_QUIET_NAN;
     }
 }
 
-MXQ_FUNC void mxq_transform_block(uint32_t x[MXQ_BLOCK_NELEMS], uint32_t signs)
+/* The sign bit that flips element i of a row before it is transformed. */
+MXQ_FUNC uint32_t mxq_hadamard_flip(const struct mxq_recipe *recipe, uint64_t i)
 {
-    for (unsigned i = 0; i < MXQ_BLOCK_NELEMS; i++)
-        x[i] ^= (signs >> i & 1u) << 31;
-    mxq_transform_hadamard16(x);
-    mxq_transform_hadamard16(x + 16);
+    return (recipe->hadamard_signs[i / 32 % MXQ_HADAMARD_NWORDS] >> i % 32 & 1u) << 31;
+}
+
+/* Elements first to first + nelems - 1 of a row, whole transforms. */
+MXQ_FUNC void mxq_transform_values(const struct mxq_recipe *recipe, uint64_t first, unsigned nelems, uint32_t *x)
+{
+    for (unsigned i = 0; i < nelems; i++)
+        x[i] ^= mxq_hadamard_flip(recipe, first + i);
+    for (unsigned i = 0; i < nelems; i += recipe->hadamard_nelems)
+        mxq_transform_points(x + i, recipe->hadamard_nelems);
 }
 
 /* ---- the scale byte */
@@ -130,6 +153,16 @@ MXQ_FUNC struct mxq_amax mxq_find_amax(const uint32_t x[MXQ_BLOCK_NELEMS])
         else if (magnitude > amax.bits)
             amax.bits = magnitude;
     }
+    return amax;
+}
+
+/* The larger of two. */
+MXQ_FUNC struct mxq_amax mxq_join_amax(struct mxq_amax a, struct mxq_amax b)
+{
+    struct mxq_amax amax;
+
+    amax.bits = a.bits > b.bits ? a.bits : b.bits;
+    amax.has_nan = a.has_nan || b.has_nan;
     return amax;
 }
 
@@ -178,8 +211,11 @@ MXQ_FUNC uint8_t mxq_scale_finite(const struct mxq_recipe *recipe, uint32_t amax
         return mxq_scale_at_least_0(exponent + ((amax & MXQ_F32_FRACTION) != 0));
     case MXQ_SCALE_RCEIL:
         return mxq_scale_rceil(recipe, amax);
-    default: /* MXQ_SCALE_EVEN: 0x200000 carries into the exponent from 1.75 on */
-        rounded = (amax + 0x200000u) >> 23;
+    case MXQ_SCALE_NEARLOG: /* 0x783c49 carries from the square root of 9/8 on, which is 6 * sqrt(1/2) / 4 */
+        rounded = (amax + 0x783c49u) >> 23;
+        return (uint8_t)(rounded < 3 ? 0 : rounded - 3);
+    default: /* 0x200000 carries into the exponent from 1.75 on, one less above 1.75 */
+        rounded = (amax + (recipe->scale == MXQ_SCALE_EVEN ? 0x200000u : 0x1fffffu)) >> 23;
         return rounded == 255 ? recipe->huge_byte : mxq_scale_at_least_0(rounded);
     }
 }
@@ -194,6 +230,8 @@ MXQ_FUNC struct mxq_scale mxq_find_scale(const struct mxq_recipe *recipe, struct
     struct mxq_scale scale;
     bool edge = true;
 
+    if (amax.bits < recipe->amax_floor)
+        amax.bits = recipe->amax_floor;
     if (amax.has_nan && recipe->nan_poisons) {
         scale.byte = MXQ_SCALE_NAN;
     } else if (amax.bits == MXQ_F32_INFINITY) {
@@ -203,7 +241,7 @@ MXQ_FUNC struct mxq_scale mxq_find_scale(const struct mxq_recipe *recipe, struct
         edge = false;
     } else {
         scale.byte = mxq_scale_finite(recipe, amax.bits);
-        edge = recipe->scale == MXQ_SCALE_EVEN;
+        edge = recipe->scale == MXQ_SCALE_EVEN || recipe->scale == MXQ_SCALE_EVEN_ABOVE;
     }
     scale.is_nan = edge && scale.byte == MXQ_SCALE_NAN;
     return scale;
@@ -300,31 +338,88 @@ MXQ_FUNC uint8_t mxq_encode_unscaled(const struct mxq_recipe *recipe, uint32_t x
     return mxq_sign_of_code(recipe, x, 0, MXQ_F32_INFINITY);
 }
 
+/* ---- stochastic rounding */
+
+/*
+ * The code of a finite magnitude whose random number is u. It goes up to the next code when u / 2^32 is less than the part
+ * of the way there that it has gone, exactly: rounding that part up to a multiple of 2^-32 changes no answer, as u is one.
+ */
+MXQ_FUNC uint8_t mxq_round_stochastic(uint32_t magnitude, uint8_t scale_byte, uint32_t u)
+{
+    const uint32_t exponent = magnitude >> 23;
+    const uint64_t significand = (magnitude & MXQ_F32_FRACTION) | (exponent != 0 ? MXQ_F32_HIDDEN : 0);
+    /* In units of 2^-33, the scaled value is the significand times 2^shift. */
+    const int shift = (int)(exponent != 0 ? exponent : 1) + 10 - (int)scale_byte;
+    uint64_t v; /* in these units, rounded up */
+    uint8_t code;
+
+    if (shift > 12) /* significand is 2^23 or more */
+        return MXQ_CODE_LARGEST;
+    if (shift >= 0)
+        v = significand << shift;
+    else if (shift > -24)
+        v = (significand + ((uint64_t)1 << -shift) - 1) >> -shift;
+    else
+        v = significand != 0;
+    /* Codes are 0.5 apart below 2, 1 apart below 4, and 2 apart below 6. */
+    if (v >= (uint64_t)12 << 32)
+        return MXQ_CODE_LARGEST;
+    if (v < (uint64_t)4 << 32) {
+        code = (uint8_t)(v >> 32);
+    } else if (v < (uint64_t)8 << 32) {
+        v = (v >> 1) + ((uint64_t)2 << 32);
+        code = (uint8_t)(v >> 32);
+    } else {
+        v = (v >> 2) + ((uint64_t)4 << 32);
+        code = (uint8_t)(v >> 32);
+    }
+    return (uint8_t)(code + (u < (uint32_t)v));
+}
+
+MXQ_FUNC uint8_t mxq_encode_stochastic(const struct mxq_recipe *recipe, uint32_t x, uint8_t scale_byte,
+                                       uint32_t vanishing, uint32_t u)
+{
+    const uint32_t magnitude = x & ~MXQ_F32_SIGN;
+    uint8_t code = MXQ_CODE_LARGEST;
+
+    if (magnitude > MXQ_F32_INFINITY)
+        return mxq_nan_code(recipe, x);
+    if (magnitude < MXQ_F32_INFINITY)
+        code = mxq_round_stochastic(magnitude, scale_byte, u);
+    return (uint8_t)(code | mxq_sign_of_code(recipe, x, code, vanishing));
+}
+
 /* ---- the block */
 
 /*
- * Quantizes x, which the caller has filled up with zeros behind nvalid values; x is changed by the Hadamard transform.
- * Returns the scale byte and writes the codes to unit, the even value in the low nibble. Codes behind nvalid are 0,
- * except with the transform, which makes 32 values out of fewer.
+ * The code of x under a scale, which for the rule of ties has these thresholds. place: the number of its element in the
+ * matrix.
  */
-MXQ_FUNC uint8_t mxq_quantize_block(const struct mxq_recipe *recipe, uint32_t x[MXQ_BLOCK_NELEMS], unsigned nvalid,
-                                    uint8_t unit[MXQ_UNIT_NBYTES])
+MXQ_FUNC uint8_t mxq_encode_element(const struct mxq_recipe *recipe, uint32_t x, struct mxq_scale scale,
+                                    const struct mxq_thresholds *t, uint64_t place)
 {
-    uint8_t codes[MXQ_BLOCK_NELEMS] = {0};
-    struct mxq_scale scale;
-    struct mxq_thresholds thresholds;
+    if (scale.is_nan)
+        return mxq_encode_unscaled(recipe, x);
+    if (recipe->ties == MXQ_TIES_STOCHASTIC)
+        return mxq_encode_stochastic(recipe, x, scale.byte, t->vanishing, mxq_random_bits(recipe->seed, place));
+    return mxq_encode_value(recipe, x, t);
+}
 
-    if (recipe->hadamard) {
-        mxq_transform_block(x, recipe->hadamard_signs);
-        nvalid = MXQ_BLOCK_NELEMS;
-    }
-    scale = mxq_find_scale(recipe, mxq_find_amax(x));
-    thresholds = mxq_find_thresholds(recipe->ties, scale.byte);
-    for (unsigned i = 0; i < nvalid; i++)
-        codes[i] = scale.is_nan ? mxq_encode_unscaled(recipe, x[i]) : mxq_encode_value(recipe, x[i], &thresholds);
+/*
+ * The codes of x to unit, the even value in the low nibble. Of 32 values the first ncodes have one, the others 0. Their
+ * elements are place, place + step, place + 2 * step, ...
+ */
+MXQ_FUNC void mxq_encode_block(const struct mxq_recipe *recipe, struct mxq_scale scale,
+                               const uint32_t x[MXQ_BLOCK_NELEMS], unsigned ncodes, uint64_t place, uint64_t step,
+                               uint8_t unit[MXQ_UNIT_NBYTES])
+{
+    const struct mxq_thresholds thresholds = mxq_find_thresholds(recipe->ties, scale.byte);
+    uint8_t codes[MXQ_BLOCK_NELEMS] = {0};
+
+    for (unsigned i = 0; i < ncodes; i++)
+        codes[i] = mxq_encode_element(recipe, x[i], scale, &thresholds, place + i * step);
     for (unsigned j = 0; j < MXQ_UNIT_NBYTES; j++)
         unit[j] = (uint8_t)(codes[2 * j] | codes[2 * j + 1] << 4);
-    return scale.byte;
 }
 
 /* ---- and back */

@@ -45,6 +45,9 @@ const char *mxq_gpu_vendor(void);
  */
 enum mxq_status mxq_count_gpus(unsigned *ngpus, struct mxq_gpu_error *error);
 
+/* Whether GPUs compute this recipe: not all that CPUs do. Loads nothing. */
+bool mxq_gpu_takes(const struct mxq_recipe *recipe);
+
 /* ---------------------------------------------------------------------------------------------------- one GPU */
 
 struct mxq_gpu {
@@ -104,7 +107,7 @@ enum mxq_status mxq_prepare_gpu_slot(struct mxq_gpu_slot *slot, struct mxq_gpu *
 
 /*
  * Starts to quantize the elements of the slot, which must not be touched until mxq_finish_gpu_panel(). MXQ_ERR_PANEL: as
- * mxq_locate_share(). MXQ_ERR_ARGUMENT: the slot is too small, or the panel is empty.
+ * mxq_locate_share(). MXQ_ERR_ARGUMENT: the slot is too small, the panel is empty, or GPUs do not take the recipe.
  */
 enum mxq_status mxq_start_gpu_panel(struct mxq_gpu_slot *slot, const struct mxq_plan *plan,
                                     const struct mxq_panel *panel, enum mxq_dtype dtype, struct mxq_gpu_error *error);

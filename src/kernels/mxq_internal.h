@@ -4,6 +4,7 @@
 
 #include "kernels/layout.h"
 #include "kernels/mxq.h"
+#include "kernels/places.h"
 
 /* Where the units of one direction go. The addresses are relative to the panel's first row and block. */
 struct mxq_target {
@@ -20,6 +21,7 @@ struct mxq_target {
 struct mxq_task {
     const struct mxq_recipe *recipe;
     const struct mxq_matrix *matrix; /* the panel's values; rows and cols are not 0 */
+    struct mxq_places places;        /* of these values in the whole matrix */
     struct mxq_target target[MXQ_NUM_DIRECTIONS];
     enum mxq_status *status; /* MXQ_OK; a variant that can fail, as one on a GPU, sets it then */
 };
@@ -29,6 +31,7 @@ struct mxq_kernel {
     const char *name;
     const char *summary;
     bool (*runs_here)(void);
+    bool (*takes)(const struct mxq_recipe *recipe); /* what it does not take is given to the scalar one */
     /*
      * Writes every unit and scale byte of the wanted directions (in a linear buffer, of the last unit of a row only the
      * bytes the row has), nothing else, and returns whether the panel has an infinity or a NaN.
@@ -64,18 +67,41 @@ bool mxq_cpu_words_have(const struct mxq_cpu *cpu, const char *feature);
 /* Whether it can be used on this machine, and MXFP4Q_CPU_FEATURES_OFF does not hide it. */
 bool mxq_cpu_has(const char *feature);
 
+/* recipe.c */
+bool mxq_recipe_is_valid(const struct mxq_recipe *recipe);
+
+/* Whether rows of so many elements can be transformed. */
+bool mxq_recipe_fits(const struct mxq_recipe *recipe, uint64_t nelems);
+
+/*
+ * Whether it is a recipe that every variant takes: blocks of 32, no floor, no random bits, transforms of 16 points whose
+ * signs are those of each block, and a scale rule that 16 bits of amax can tell.
+ */
+bool mxq_recipe_is_common(const struct mxq_recipe *recipe);
+
 /* scalar.c */
 extern const struct mxq_kernel mxq_kernel_scalar;
 
 /* The blocks that the tile of 32 x 32 at (row0, col0) has in one direction; whether one has an infinity or a NaN. */
 bool mxq_quantize_tile(const struct mxq_task *task, enum mxq_direction direction, uint64_t row0, uint64_t col0);
-void mxq_load_block(const struct mxq_matrix *matrix, uint64_t row, uint64_t col, enum mxq_direction direction,
-                    unsigned nvalid, uint32_t x[MXQ_BLOCK_NELEMS]);
+
+/*
+ * The values of a block of a panel as FP32, transformed as the recipe says, and zeros past the end of its row. Returns how
+ * many of them have a code: as many as the row has, or all 32 with a transform.
+ */
+unsigned mxq_load_block(const struct mxq_matrix *matrix, const struct mxq_recipe *recipe, enum mxq_direction direction,
+                        uint64_t row, uint64_t block, uint32_t x[MXQ_BLOCK_NELEMS]);
+
+/* The element (row, col) of a panel as FP32. */
+uint32_t mxq_load_value(const struct mxq_matrix *matrix, uint64_t row, uint64_t col);
 
 /* measure.c: adds one pair of values */
 void mxq_add_value(struct mxq_distortion *sums, double x, double y, bool saturated);
 
-/* plan.c: the checks that mxq_quantize_panel() and mxq_measure_panel() have in common, and the task they describe */
+/* plan.c */
+struct mxq_places mxq_find_places(const struct mxq_plan *plan, const struct mxq_panel *panel);
+
+/* The checks that mxq_quantize_panel() and mxq_measure_panel() have in common, and the task they describe */
 enum mxq_status mxq_prepare_task(const struct mxq_plan *plan, const struct mxq_panel *panel,
                                  const struct mxq_matrix *matrix, const struct mxq_destination out[MXQ_NUM_BUFFERS],
                                  struct mxq_task *task);

@@ -55,14 +55,14 @@ const char *mxq_buffer_name(enum mxq_buffer buffer)
 
 const char *mxq_scale_rule_name(enum mxq_scale_rule rule)
 {
-    static const char *const names[] = {"even", "floor", "ceil", "rceil"};
+    static const char *const names[] = {"even", "floor", "ceil", "rceil", "even-above", "nearlog"};
 
     return name_at(names, NELEMS(names), rule);
 }
 
 const char *mxq_ties_name(enum mxq_ties ties)
 {
-    static const char *const names[] = {"even", "away", "zero"};
+    static const char *const names[] = {"even", "away", "zero", "stochastic"};
 
     return name_at(names, NELEMS(names), ties);
 }
@@ -86,6 +86,13 @@ const char *mxq_sixth_name(enum mxq_sixth sixth)
     static const char *const names[] = {"product", "quotient"};
 
     return name_at(names, NELEMS(names), sixth);
+}
+
+const char *mxq_block_name(enum mxq_block block)
+{
+    static const char *const names[] = {"1x32", "32x32"};
+
+    return name_at(names, NELEMS(names), block);
 }
 
 const char *mxq_layout_name(enum mxq_layout layout)

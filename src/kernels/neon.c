@@ -369,7 +369,7 @@ static void encode_direction(const struct mxq_task *task, enum mxq_direction dir
     if (full)
         store_scales(target, row, block, scales->byte);
     else
-        copy_valid(target, recipe->hadamard, valid, row, block, units, scales->byte);
+        copy_valid(target, recipe->hadamard_nelems != 0, valid, row, block, units, scales->byte);
 }
 
 /* False: nothing was written. */
@@ -604,7 +604,7 @@ static struct bits transform_cols(const struct values *values, uint32_t signs, s
 /* Each direction has a transform of its own. Returns whether the tile has an infinity or a NaN. */
 static bool quantize_transformed(const struct mxq_task *task, struct tile *tile, uint64_t row0, uint64_t col0)
 {
-    const uint32_t signs = task->recipe->hadamard_signs;
+    const uint32_t signs = task->recipe->hadamard_signs[0];
     uint32_t padded[TILE][TILE];
     const struct values values = find_values(task->matrix, row0, col0, padded);
     bool nonfinite = false;
@@ -640,11 +640,11 @@ static bool quantize_strip(const struct mxq_task *task, struct tile *tile, uint1
 {
     bool nonfinite = false;
 
-    if (!task->recipe->hadamard)
+    if (task->recipe->hadamard_nelems == 0)
         stage_strip(task->matrix, row0, col0, cols, stage);
     for (uint64_t c = 0; c < cols; c += TILE) {
         const struct bits bits = {stage + c, STAGE_STRIDE};
-        if (task->recipe->hadamard)
+        if (task->recipe->hadamard_nelems != 0)
             nonfinite |= quantize_transformed(task, tile, row0, col0 + c);
         else
             nonfinite |= quantize_plain(task, tile, bits, row0, col0 + c);
@@ -692,5 +692,6 @@ const struct mxq_kernel mxq_kernel_neon = {
     .name = "neon",
     .summary = "NEON of AArch64, tiles of 32 x 32",
     .runs_here = runs_here,
+    .takes = mxq_recipe_is_common,
     .quantize_panel = quantize_panel,
 };

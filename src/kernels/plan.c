@@ -16,19 +16,12 @@ void mxq_init_options(struct mxq_options *options, const struct mxq_profile *pro
         options->layout[b] = MXQ_AITER;
 }
 
-static bool recipe_is_valid(const struct mxq_recipe *recipe)
-{
-    return (unsigned)recipe->scale < MXQ_NUM_SCALE_RULES && (unsigned)recipe->ties < MXQ_NUM_TIES &&
-           (unsigned)recipe->sign < MXQ_NUM_SIGNS && (unsigned)recipe->underflow < MXQ_NUM_UNDERFLOWS &&
-           (unsigned)recipe->sixth < MXQ_NUM_SIXTHS && recipe->nan_code < 16;
-}
-
 static bool options_are_valid(const struct mxq_options *options)
 {
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         if ((unsigned)options->layout[b] >= MXQ_NUM_LAYOUTS)
             return false;
-    return recipe_is_valid(&options->recipe) && (options->wanted[MXQ_ROWWISE] || options->wanted[MXQ_COLUMNWISE]);
+    return mxq_recipe_is_valid(&options->recipe) && (options->wanted[MXQ_ROWWISE] || options->wanted[MXQ_COLUMNWISE]);
 }
 
 enum mxq_status mxq_make_plan(struct mxq_plan *plan, const struct mxq_options *options, uint64_t rows, uint64_t cols)
@@ -44,6 +37,8 @@ enum mxq_status mxq_make_plan(struct mxq_plan *plan, const struct mxq_options *o
         enum mxq_status status;
         if (!options->wanted[direction])
             continue;
+        if (!mxq_recipe_fits(&options->recipe, direction == MXQ_ROWWISE ? cols : rows))
+            return MXQ_ERR_ARGUMENT;
         status = mxq_find_extent(b, options->layout[b], direction == MXQ_ROWWISE ? rows : cols,
                                  direction == MXQ_ROWWISE ? cols : rows, &plan->extent[b]);
         if (status != MXQ_OK)
@@ -76,6 +71,13 @@ enum mxq_status mxq_locate_share(const struct mxq_plan *plan, const struct mxq_p
     return MXQ_OK;
 }
 
+struct mxq_places mxq_find_places(const struct mxq_plan *plan, const struct mxq_panel *panel)
+{
+    const struct mxq_places places = {panel->row0 * plan->cols + panel->col0, plan->cols};
+
+    return places;
+}
+
 static bool matrix_is_panel(const struct mxq_matrix *matrix, const struct mxq_panel *panel)
 {
     return (unsigned)matrix->dtype < MXQ_NUM_DTYPES && matrix->rows == panel->rows && matrix->cols == panel->cols &&
@@ -102,6 +104,7 @@ enum mxq_status mxq_prepare_task(const struct mxq_plan *plan, const struct mxq_p
     memset(task, 0, sizeof(*task));
     task->recipe = &plan->options.recipe;
     task->matrix = matrix;
+    task->places = mxq_find_places(plan, panel);
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++) {
         struct mxq_target *target = &task->target[mxq_direction_of(b)];
         const enum mxq_status status = check_destination(plan, panel, b, &out[b]);

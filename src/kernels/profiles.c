@@ -5,8 +5,15 @@
 
 /* clang-format off */
 #define RECIPE(scale_, ties_, sign_, zero_, underflow_, sixth_, huge_, infinity_, poisons_, fills_, nan_, nan_sign_) \
+    RECIPE_ABOVE(0, scale_, ties_, sign_, zero_, underflow_, sixth_, huge_, infinity_, poisons_, fills_, nan_,       \
+                 nan_sign_)
+
+/* With a floor under amax, in the bits of FP32. */
+#define RECIPE_ABOVE(floor_, scale_, ties_, sign_, zero_, underflow_, sixth_, huge_, infinity_, poisons_, fills_,    \
+                     nan_, nan_sign_)                                                                                \
     {                                                                                                                \
         .scale = MXQ_SCALE_##scale_, .ties = MXQ_TIES_##ties_, .sign = MXQ_SIGN_##sign_, .zero_byte = (zero_),       \
+        .amax_floor = (floor_),                                                                                      \
         .underflow = MXQ_UNDERFLOW_##underflow_, .sixth = MXQ_SIXTH_##sixth_,                                        \
         .huge_byte = (huge_), .infinity_byte = (infinity_),                                                          \
         .nan_poisons = (poisons_), .nan_fills = (fills_), .nan_code = (nan_), .nan_keeps_sign = (nan_sign_),         \

@@ -51,6 +51,8 @@ enum mxq_status mxq_quantize_panel(const struct mxq_plan *plan, const struct mxq
         for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
             mxq_write_padding(plan, panel, b, &out[b]);
         task.status = &status;
+        if (!kernel->takes(task.recipe))
+            kernel = &mxq_kernel_scalar;
         found = kernel->quantize_panel(&task);
     }
     if (nonfinite != NULL)
@@ -85,9 +87,7 @@ uint64_t mxq_count_nonfinite(const struct mxq_matrix *matrix, uint64_t *row, uin
 
     for (uint64_t r = 0; r < matrix->rows; r++) {
         for (uint64_t c = 0; c < matrix->cols; c++) {
-            uint32_t x[MXQ_BLOCK_NELEMS];
-            mxq_load_block(matrix, r, c, MXQ_ROWWISE, 1, x);
-            if ((x[0] & ~MXQ_F32_SIGN) < MXQ_F32_INFINITY)
+            if ((mxq_load_value(matrix, r, c) & ~MXQ_F32_SIGN) < MXQ_F32_INFINITY)
                 continue;
             if (count++ == 0) {
                 *row = r;

@@ -1,10 +1,10 @@
-/* scalar.c - the variant that defines the result: one block after another, in plain C */
+/* scalar.c - the variant that defines the result: one tile after another, in plain C */
 #include "kernels/mxq_block.h"
 #include "kernels/mxq_internal.h"
 
 #include <string.h>
 
-static uint32_t load_value(const struct mxq_matrix *matrix, uint64_t row, uint64_t col)
+uint32_t mxq_load_value(const struct mxq_matrix *matrix, uint64_t row, uint64_t col)
 {
     const uint64_t index = row * matrix->row_stride + col;
 
@@ -18,65 +18,95 @@ static uint32_t load_value(const struct mxq_matrix *matrix, uint64_t row, uint64
     }
 }
 
-/* Loads nvalid values from (row, col) on, along the direction, and fills up with zeros. */
-void mxq_load_block(const struct mxq_matrix *matrix, uint64_t row, uint64_t col, enum mxq_direction direction,
-                    unsigned nvalid, uint32_t x[MXQ_BLOCK_NELEMS])
+static uint64_t smaller(uint64_t a, uint64_t b)
 {
-    for (unsigned i = 0; i < nvalid; i++)
-        x[i] = direction == MXQ_ROWWISE ? load_value(matrix, row, col + i) : load_value(matrix, row + i, col);
-    for (unsigned i = nvalid; i < MXQ_BLOCK_NELEMS; i++)
-        x[i] = 0;
+    return a < b ? a : b;
 }
 
-static bool has_nonfinite(const uint32_t x[MXQ_BLOCK_NELEMS])
+/* Up to nelems values of a logical row from first on, and zeros; returns how many the row has. */
+static unsigned load_values(const struct mxq_matrix *matrix, enum mxq_direction direction, uint64_t row, uint64_t first,
+                            unsigned nelems, uint32_t *x)
 {
+    const bool rowwise = direction == MXQ_ROWWISE;
+    const unsigned nvalid = (unsigned)smaller(nelems, (rowwise ? matrix->cols : matrix->rows) - first);
+
+    for (unsigned i = 0; i < nvalid; i++)
+        x[i] = rowwise ? mxq_load_value(matrix, row, first + i) : mxq_load_value(matrix, first + i, row);
+    for (unsigned i = nvalid; i < nelems; i++)
+        x[i] = 0;
+    return nvalid;
+}
+
+unsigned mxq_load_block(const struct mxq_matrix *matrix, const struct mxq_recipe *recipe, enum mxq_direction direction,
+                        uint64_t row, uint64_t block, uint32_t x[MXQ_BLOCK_NELEMS])
+{
+    const unsigned nelems = recipe->hadamard_nelems > MXQ_BLOCK_NELEMS ? recipe->hadamard_nelems : MXQ_BLOCK_NELEMS;
+    const uint64_t at = block * MXQ_BLOCK_NELEMS;
+    const uint64_t first = at / nelems * nelems;
+    uint32_t values[MXQ_HADAMARD_NELEMS];
+
+    if (recipe->hadamard_nelems == 0)
+        return load_values(matrix, direction, row, at, MXQ_BLOCK_NELEMS, x);
+    /* Panels begin at multiples of the largest transform, so places in them will do. */
+    load_values(matrix, direction, row, first, nelems, values);
+    mxq_transform_values(recipe, first, nelems, values);
+    memcpy(x, values + (at - first), MXQ_BLOCK_NELEMS * sizeof(*x));
+    return MXQ_BLOCK_NELEMS;
+}
+
+/* Whether a block has an infinity or a NaN before it is transformed. */
+static bool has_nonfinite(const struct mxq_matrix *matrix, enum mxq_direction direction, uint64_t row, uint64_t block)
+{
+    uint32_t x[MXQ_BLOCK_NELEMS];
     bool found = false;
 
+    load_values(matrix, direction, row, block * MXQ_BLOCK_NELEMS, MXQ_BLOCK_NELEMS, x);
     for (unsigned i = 0; i < MXQ_BLOCK_NELEMS; i++)
         found |= (x[i] & ~MXQ_F32_SIGN) >= MXQ_F32_INFINITY;
     return found;
 }
 
-/* Quantizes block `block` of logical row `row`; returns whether it has an infinity or a NaN. */
-static bool quantize_one(const struct mxq_task *task, enum mxq_direction direction, uint64_t row, uint64_t block)
+static void store_block(const struct mxq_task *task, enum mxq_direction direction, uint64_t row, uint64_t block,
+                        struct mxq_scale scale, const uint32_t x[MXQ_BLOCK_NELEMS], unsigned ncodes)
 {
-    const struct mxq_matrix *matrix = task->matrix;
     const struct mxq_target *target = &task->target[direction];
-    const uint64_t nelems = direction == MXQ_ROWWISE ? matrix->cols : matrix->rows;
+    const bool rowwise = direction == MXQ_ROWWISE;
     const uint64_t first = block * MXQ_BLOCK_NELEMS;
-    const unsigned nvalid = nelems - first < MXQ_BLOCK_NELEMS ? (unsigned)(nelems - first) : MXQ_BLOCK_NELEMS;
-    uint32_t x[MXQ_BLOCK_NELEMS];
+    const uint64_t place =
+        task->places.first + (rowwise ? row * task->places.row_stride + first : first * task->places.row_stride + row);
     uint8_t unit[MXQ_UNIT_NBYTES];
-    bool nonfinite;
 
-    if (direction == MXQ_ROWWISE)
-        mxq_load_block(matrix, row, first, direction, nvalid, x);
-    else
-        mxq_load_block(matrix, first, row, direction, nvalid, x);
-    nonfinite = has_nonfinite(x);
-    target->scale[mxq_scale_offset(target->scale_layout, target->scale_pitch, row, block)] =
-        mxq_quantize_block(task->recipe, x, nvalid, unit);
+    mxq_encode_block(task->recipe, scale, x, ncodes, place, rowwise ? 1 : task->places.row_stride, unit);
+    target->scale[mxq_scale_offset(target->scale_layout, target->scale_pitch, row, block)] = scale.byte;
     memcpy(target->data + mxq_data_offset(target->data_layout, target->data_pitch, row, block), unit,
-           mxq_unit_nbytes(target->data_layout, nelems, block));
-    return nonfinite;
-}
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
+           mxq_unit_nbytes(target->data_layout, rowwise ? task->matrix->cols : task->matrix->rows, block));
 }
 
 /* What of the blocks of a tile is inside the panel, in one direction: 32 logical rows of one block at most. */
 bool mxq_quantize_tile(const struct mxq_task *task, enum mxq_direction direction, uint64_t row0, uint64_t col0)
 {
     const bool rowwise = direction == MXQ_ROWWISE;
-    const uint64_t first = rowwise ? row0 : col0;
-    const uint64_t end = smaller(first + MXQ_BLOCK_NELEMS, rowwise ? task->matrix->rows : task->matrix->cols);
+    const uint64_t row = rowwise ? row0 : col0;
     const uint64_t block = (rowwise ? col0 : row0) / MXQ_BLOCK_NELEMS;
+    const unsigned nrows =
+        (unsigned)smaller(MXQ_BLOCK_NELEMS, (rowwise ? task->matrix->rows : task->matrix->cols) - row);
+    uint32_t x[MXQ_BLOCK_NELEMS][MXQ_BLOCK_NELEMS];
+    struct mxq_amax amax[MXQ_BLOCK_NELEMS];
+    struct mxq_amax largest = {0, false};
+    unsigned ncodes = 0;
     bool nonfinite = false;
 
-    for (uint64_t row = first; row < end; row++)
-        nonfinite |= quantize_one(task, direction, row, block);
+    for (unsigned i = 0; i < nrows; i++) {
+        nonfinite |= has_nonfinite(task->matrix, direction, row + i, block);
+        ncodes = mxq_load_block(task->matrix, task->recipe, direction, row + i, block, x[i]);
+        amax[i] = mxq_find_amax(x[i]);
+        largest = mxq_join_amax(largest, amax[i]);
+    }
+    for (unsigned i = 0; i < nrows; i++) {
+        const bool shared = task->recipe->block == MXQ_BLOCK_32X32;
+        store_block(task, direction, row + i, block, mxq_find_scale(task->recipe, shared ? largest : amax[i]), x[i],
+                    ncodes);
+    }
     return nonfinite;
 }
 
@@ -84,16 +114,18 @@ static bool quantize_panel(const struct mxq_task *task)
 {
     bool nonfinite = false;
 
-    if (task->target[MXQ_ROWWISE].wanted)
-        for (uint64_t row = 0; row < task->matrix->rows; row++)
-            for (uint64_t block = 0; block < mxq_count_blocks(task->matrix->cols); block++)
-                nonfinite |= quantize_one(task, MXQ_ROWWISE, row, block);
-    /* Blocks outside: 32 rows stay in the cache while all their columns are done. */
-    if (task->target[MXQ_COLUMNWISE].wanted)
-        for (uint64_t block = 0; block < mxq_count_blocks(task->matrix->rows); block++)
-            for (uint64_t col = 0; col < task->matrix->cols; col++)
-                nonfinite |= quantize_one(task, MXQ_COLUMNWISE, col, block);
+    for (uint64_t row = 0; row < task->matrix->rows; row += MXQ_BLOCK_NELEMS)
+        for (uint64_t col = 0; col < task->matrix->cols; col += MXQ_BLOCK_NELEMS)
+            for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
+                if (task->target[d].wanted)
+                    nonfinite |= mxq_quantize_tile(task, d, row, col);
     return nonfinite;
+}
+
+static bool takes(const struct mxq_recipe *recipe)
+{
+    (void)recipe;
+    return true;
 }
 
 static bool runs_here(void)
@@ -105,5 +137,6 @@ const struct mxq_kernel mxq_kernel_scalar = {
     .name = "scalar",
     .summary = "portable C, the definition of the result",
     .runs_here = runs_here,
+    .takes = takes,
     .quantize_panel = quantize_panel,
 };

@@ -144,6 +144,7 @@ static bool quantize_square(const struct mxq_task *task, const struct mxq_square
 
     square.matrix = &matrix;
     matrix.data = (const char *)task->matrix->data + (row0 * matrix.row_stride + col0) * mxq_dtype_nbytes(matrix.dtype);
+    square.places.first += row0 * task->places.row_stride + col0;
     matrix.rows = smaller(MXQ_SQUARE_NELEMS, task->matrix->rows - row0);
     matrix.cols = smaller(MXQ_SQUARE_NELEMS, task->matrix->cols - col0);
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++) {

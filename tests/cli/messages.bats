@@ -92,8 +92,9 @@ load files
     done <<'TABLE'
 --direction#rowwise, columnwise, both
 --profile#te-hip, te-triton, aiter, aiter-even, quark, torchao-floor, torchao-even, torchao-rceil, torchao-ceil, triton-kernels, ggml, compressed-tensors, modelopt, flashinfer, microxcaling
---scale#even, floor, ceil, rceil
---ties#even, away, zero
+--scale#even, floor, ceil, rceil, even-above, nearlog
+--ties#even, away, zero, stochastic
+--block#1x32, 32x32
 --sign#keep, value, drop, nonpositive
 --nonfinite#error, profile
 --layout#linear, aiter
@@ -103,7 +104,7 @@ load files
 --dtype#bf16, f16, f32
 --device#auto, cpu, gpu, gpu:N, gpu:all
 TABLE
-    refuses '--hadamard: "32" is not one of: 16' quantize in -o out --hadamard=32
+    refuses '--hadamard: "8" is not one of: 16, 32, 64, 128' quantize in -o out --hadamard=8
 }
 
 @test "a number out of range is answered with the range" {
@@ -116,8 +117,8 @@ TABLE
     refuses '-j: "4097" is not a number from 1 to 4096' quantize in -o out -j 4097
     refuses '-j: "-" is not a number from 1 to 4096' quantize in -o out -j -
     refuses '--offset: "-1" is not a number from 0 to 9223372036854775807' quantize in -o out --offset -1
-    for value in '' 0x 123456789 xyz 0x0x1 '-1'; do
-        refuses "--hadamard-signs: \"$value\" is not a hexadecimal number of up to 8 digits" \
+    for value in '' 0x 123456789 xyz 0x0x1 '-1' 0123456789abcdef0123456789abcde 0123456789abcdef0123456789abcdef0; do
+        refuses "--hadamard-signs: \"$value\" is not a hexadecimal number of up to 8 digits or of 32" \
             quantize in -o out --hadamard-signs "$value"
     done
 }
@@ -125,7 +126,7 @@ TABLE
 @test "a word with control characters or without end still makes one line" {
     local long
     refuses 'unknown command "a?b?[31m" (see mxfp4q --help)' $'a\nb\e[31m'
-    refuses '--scale: "a?b" is not one of: even, floor, ceil, rceil' quantize in -o out --scale $'a\nb'
+    refuses '--scale: "a?b" is not one of: even, floor, ceil, rceil, even-above, nearlog' quantize in -o out --scale $'a\nb'
     refuses '"a?b": cannot open: No such file or directory' quantize $'a\nb' -o out
     printf -v long '%5000s' x
     run -2 --separate-stderr "$MXFP4Q" "$long"

@@ -12,8 +12,9 @@ class Matrix(c.Structure):
 
 
 class Recipe(c.Structure):
-    _fields_ = [("scale", c.c_int), ("ties", c.c_int), ("sign", c.c_int), ("zero_byte", c.c_uint8),
-                ("hadamard", c.c_bool), ("hadamard_signs", c.c_uint32), ("underflow", c.c_int), ("sixth", c.c_int),
+    _fields_ = [("scale", c.c_int), ("ties", c.c_int), ("sign", c.c_int), ("block", c.c_int),
+                ("zero_byte", c.c_uint8), ("amax_floor", c.c_uint32), ("seed", c.c_uint64),
+                ("hadamard_nelems", c.c_uint), ("hadamard_signs", c.c_uint32 * 4), ("underflow", c.c_int), ("sixth", c.c_int),
                 ("huge_byte", c.c_uint8), ("infinity_byte", c.c_uint8), ("nan_poisons", c.c_bool),
                 ("nan_fills", c.c_bool), ("nan_code", c.c_uint8), ("nan_keeps_sign", c.c_bool)]
 

@@ -108,8 +108,8 @@ static uint64_t pick_size(struct source *s)
 
 static void pick_switches(struct source *s, struct mxq_recipe *recipe)
 {
-    recipe->scale = pick(s, MXQ_NUM_SCALE_RULES);
-    recipe->ties = pick(s, MXQ_NUM_TIES);
+    recipe->scale = pick(s, MXQ_SCALE_RCEIL + 1);
+    recipe->ties = pick(s, MXQ_TIES_ZERO + 1);
     recipe->sign = pick(s, MXQ_NUM_SIGNS);
     recipe->zero_byte = (uint8_t)next_random(s);
     recipe->underflow = pick(s, MXQ_NUM_UNDERFLOWS);
@@ -125,19 +125,24 @@ static void pick_switches(struct source *s, struct mxq_recipe *recipe)
 static void pick_options(struct source *s, struct amd_case *c)
 {
     unsigned nprofiles = 0;
+    uint32_t signs;
     const struct mxq_profile *profile;
 
     while (mxq_get_profile(nprofiles) != NULL)
         nprofiles++;
-    profile = mxq_get_profile(pick(s, nprofiles));
+    do
+        profile = mxq_get_profile(pick(s, nprofiles));
+    while (!mxq_recipe_is_common(&profile->recipe));
     mxq_init_options(&c->options, profile);
     c->profile = profile->name;
     if (pick(s, 2)) {
         pick_switches(s, &c->options.recipe);
         c->profile = "random switches";
     }
-    c->options.recipe.hadamard = pick(s, 4) == 0;
-    c->options.recipe.hadamard_signs = pick(s, 2) ? (uint32_t)next_random(s) : 0;
+    c->options.recipe.hadamard_nelems = pick(s, 4) == 0 ? 16 : 0;
+    signs = pick(s, 2) ? (uint32_t)next_random(s) : 0;
+    for (unsigned i = 0; i < MXQ_HADAMARD_NWORDS; i++)
+        c->options.recipe.hadamard_signs[i] = signs;
     c->options.pad_fill = (uint8_t)next_random(s);
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         c->options.layout[b] = pick(s, MXQ_NUM_LAYOUTS);
@@ -171,11 +176,11 @@ void amd_describe_case(const struct amd_case *c, char *text, size_t nbytes)
     snprintf(
         text, nbytes,
         "seed %" PRIu64 ": %" PRIu64 "x%" PRIu64 " stride %" PRIu64 " shift %" PRIu64
-        " %s pattern %d, %s (scale %s ties %s sign %s zero %u underflow %s hadamard %d/%08x), wanted %d%d, layouts "
+        " %s pattern %d, %s (scale %s ties %s sign %s zero %u underflow %s hadamard %u/%08x), wanted %d%d, layouts "
         "%d%d%d%d",
         c->seed, c->rows, c->cols, c->stride, c->shift, mxq_dtype_name(c->dtype), (int)c->pattern, c->profile,
         mxq_scale_rule_name(r->scale), mxq_ties_name(r->ties), mxq_sign_name(r->sign), r->zero_byte,
-        mxq_underflow_name(r->underflow), r->hadamard, (unsigned)r->hadamard_signs, c->options.wanted[0],
+        mxq_underflow_name(r->underflow), r->hadamard_nelems, (unsigned)r->hadamard_signs[0], c->options.wanted[0],
         c->options.wanted[1], (int)c->options.layout[0], (int)c->options.layout[1], (int)c->options.layout[2],
         (int)c->options.layout[3]);
 }

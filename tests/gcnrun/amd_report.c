@@ -151,7 +151,7 @@ static bool report_kernel(enum gcn_arch arch, struct gcn *gcn, enum mxq_dtype dt
     char text[2000];
 
     mxq_init_options(&c.options, NULL);
-    c.options.recipe.hadamard = hadamard;
+    c.options.recipe.hadamard_nelems = hadamard ? 16 : 0;
     c.options.recipe.ties = plain ? MXQ_TIES_EVEN : MXQ_TIES_AWAY;
     if (only != NULL && strcmp(only, amd_kernel_name(&c)) != 0)
         return true;

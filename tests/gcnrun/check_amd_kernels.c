@@ -9,6 +9,7 @@
  */
 #include "gcnrun/amd_cases.h"
 #include "gcnrun/toolchain.h"
+#include "kernels/mxq_internal.h"
 #include "unit/check.h"
 
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static struct amd_case make_kernel_case(unsigned index)
     struct amd_case c = {.rows = 64, .cols = 64, .stride = 64, .dtype = index / 4};
 
     mxq_init_options(&c.options, NULL);
-    c.options.recipe.hadamard = index & 1;
+    c.options.recipe.hadamard_nelems = index & 1 ? 16 : 0;
     c.options.recipe.ties = index & 2 ? MXQ_TIES_AWAY : MXQ_TIES_EVEN;
     return c;
 }
@@ -87,7 +88,7 @@ static bool run_kernels(struct gcn *gcn)
         mxq_init_options(&c.options, NULL);
         c.pattern = i % AMD_NUM_PATTERNS;
         c.dtype = i / AMD_NUM_PATTERNS % MXQ_NUM_DTYPES;
-        c.options.recipe.hadamard = i / AMD_NUM_PATTERNS / MXQ_NUM_DTYPES & 1;
+        c.options.recipe.hadamard_nelems = i / AMD_NUM_PATTERNS / MXQ_NUM_DTYPES & 1 ? 16 : 0;
         c.options.recipe.ties = i / AMD_NUM_PATTERNS / MXQ_NUM_DTYPES & 2 ? MXQ_TIES_AWAY : MXQ_TIES_EVEN;
         for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
             c.options.layout[b] = i / AMD_NUM_PATTERNS / MXQ_NUM_DTYPES & 4 ? MXQ_LINEAR : MXQ_AITER;
@@ -101,6 +102,8 @@ static bool run_kernels(struct gcn *gcn)
 static bool run_profiles(struct gcn *gcn)
 {
     for (size_t p = 0; mxq_get_profile(p) != NULL; p++) {
+        if (!mxq_recipe_is_common(&mxq_get_profile(p)->recipe))
+            continue;
         for (unsigned i = 0; i < MXQ_NUM_DTYPES * AMD_NUM_PATTERNS; i++) {
             struct amd_case c = {.rows = 33, .cols = 65, .stride = 67, .profile = mxq_get_profile(p)->name, .seed = i};
             mxq_init_options(&c.options, mxq_get_profile(p));

@@ -254,8 +254,8 @@ static void pick_switches(struct mxq_options *options)
 {
     struct mxq_recipe *recipe = &options->recipe;
 
-    recipe->scale = pick(MXQ_NUM_SCALE_RULES);
-    recipe->ties = pick(MXQ_NUM_TIES);
+    recipe->scale = pick(MXQ_SCALE_RCEIL + 1);
+    recipe->ties = pick(MXQ_TIES_ZERO + 1);
     recipe->sign = pick(MXQ_NUM_SIGNS);
     recipe->zero_byte = (uint8_t)next_random();
     recipe->underflow = pick(MXQ_NUM_UNDERFLOWS);
@@ -266,6 +266,39 @@ static void pick_switches(struct mxq_options *options)
     recipe->nan_fills = pick(2);
     recipe->nan_code = (uint8_t)pick(16);
     recipe->nan_keeps_sign = pick(2);
+}
+
+/* Signs that are those of every block, or not. */
+static void pick_transform(struct mxq_recipe *recipe, unsigned nelems)
+{
+    const uint32_t signs = pick(2) ? (uint32_t)next_random() : 0;
+    const bool repeat = nelems <= 16 || pick(2);
+
+    recipe->hadamard_nelems = nelems;
+    for (unsigned i = 0; i < MXQ_HADAMARD_NWORDS; i++)
+        recipe->hadamard_signs[i] = repeat ? signs : (uint32_t)next_random();
+}
+
+/* What not every variant computes itself. */
+static void pick_rarities(struct mxq_recipe *recipe)
+{
+    static const uint32_t floors[] = {0x2edbe6ff, 0x01600000, 1, 0x3f800000, 0x7f7fffff};
+
+    recipe->block = pick(MXQ_NUM_BLOCKS);
+    recipe->amax_floor = pick(2) ? floors[pick(NELEMS(floors))] : 0;
+    recipe->scale = pick(MXQ_NUM_SCALE_RULES);
+    if (pick(2)) {
+        recipe->ties = MXQ_TIES_STOCHASTIC;
+        recipe->seed = next_random();
+    }
+}
+
+/* Large transforms need rows that are a multiple of theirs. */
+static void settle_transform(struct test_case *c)
+{
+    for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
+        while (c->options.wanted[d] && !mxq_recipe_fits(&c->options.recipe, d == MXQ_ROWWISE ? c->cols : c->rows))
+            c->options.recipe.hadamard_nelems /= 2;
 }
 
 static void pick_options(struct test_case *c)
@@ -282,8 +315,9 @@ static void pick_options(struct test_case *c)
         pick_switches(&c->options);
         snprintf(c->label, sizeof(c->label), "random switches");
     }
-    c->options.recipe.hadamard = pick(4) == 0;
-    c->options.recipe.hadamard_signs = pick(2) ? (uint32_t)next_random() : 0;
+    pick_transform(&c->options.recipe, pick(4) == 0 ? 16u << pick(4) : 0);
+    if (pick(6) == 0)
+        pick_rarities(&c->options.recipe);
     c->options.pad_fill = (uint8_t)next_random();
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         c->options.layout[b] = pick(MXQ_NUM_LAYOUTS);
@@ -315,12 +349,14 @@ static void describe_case(const struct test_case *c, char *text, size_t nbytes)
     snprintf(text, nbytes,
              "seed %" PRIu64 ": %" PRIu64 "x%" PRIu64 " stride %" PRIu64
              " %s pattern %d, %s (scale %s ties %s sign %s zero "
-             "%u underflow %s hadamard %d/%08x), wanted %d%d, layouts %d%d%d%d, end %d slack %u %u",
+             "%u underflow %s hadamard %u/%08x %08x, seed %" PRIx64 " block %s floor %08x), wanted %d%d, layouts "
+             "%d%d%d%d, end %d slack %u %u",
              seed, c->rows, c->cols, c->stride, mxq_dtype_name(c->dtype), (int)c->pattern, c->label,
              mxq_scale_rule_name(r->scale), mxq_ties_name(r->ties), mxq_sign_name(r->sign), r->zero_byte,
-             mxq_underflow_name(r->underflow), r->hadamard, (unsigned)r->hadamard_signs, c->options.wanted[0],
-             c->options.wanted[1], (int)c->options.layout[0], (int)c->options.layout[1], (int)c->options.layout[2],
-             (int)c->options.layout[3], c->touch_end, c->slack[0], c->slack[1]);
+             mxq_underflow_name(r->underflow), r->hadamard_nelems, (unsigned)r->hadamard_signs[0],
+             (unsigned)r->hadamard_signs[1], r->seed, mxq_block_name(r->block), (unsigned)r->amax_floor,
+             c->options.wanted[0], c->options.wanted[1], (int)c->options.layout[0], (int)c->options.layout[1],
+             (int)c->options.layout[2], (int)c->options.layout[3], c->touch_end, c->slack[0], c->slack[1]);
 }
 
 struct outputs {
@@ -401,7 +437,7 @@ static struct guarded make_input(const struct test_case *c, struct mxq_matrix *m
 }
 
 /* True when kernel makes what the scalar one makes; two poisons, so that no poison can be mistaken for a result. */
-static bool case_holds(const struct mxq_kernel *kernel, const struct test_case *c, char *why, size_t nbytes)
+static bool case_holds(const struct mxq_kernel *kernel, struct test_case *c, char *why, size_t nbytes)
 {
     static const uint8_t poison[2] = {0xa5, 0x5a};
     struct mxq_plan plan;
@@ -410,6 +446,7 @@ static bool case_holds(const struct mxq_kernel *kernel, const struct test_case *
     struct outputs want;
     bool differs = false;
 
+    settle_transform(c);
     if (mxq_make_plan(&plan, &c->options, c->rows, c->cols) != MXQ_OK) {
         snprintf(why, nbytes, "no plan");
         free_guarded(&input);
@@ -451,7 +488,7 @@ static void check_random_cases(const struct mxq_kernel *kernel)
 
     random_state = seed;
     for (unsigned i = 0; i < nrounds; i++) {
-        const struct test_case c = pick_case();
+        struct test_case c = pick_case();
         if (!case_holds(kernel, &c, why, sizeof(why))) {
             report_case(kernel, "random recipes, shapes, layouts and inputs", &c, why);
             return;
@@ -546,8 +583,7 @@ static struct test_case pick_combination(const struct mxq_profile *profile, unsi
     n /= MXQ_NUM_LAYOUTS * MXQ_NUM_LAYOUTS;
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
         c.options.wanted[d] = n % 3 != d;
-    c.options.recipe.hadamard = n / 3 != 0;
-    c.options.recipe.hadamard_signs = n / 3 != 0 && pick(2) ? (uint32_t)next_random() : 0;
+    pick_transform(&c.options.recipe, n / 3 != 0 ? 16 : 0);
     return c;
 }
 
@@ -560,7 +596,7 @@ static void check_every_combination(const struct mxq_kernel *kernel)
     random_state = seed + 6;
     for (size_t i = 0; (profile = mxq_get_profile(i)) != NULL; i++) {
         for (unsigned n = 0; n < NUM_COMBINATIONS; n++) {
-            const struct test_case c = pick_combination(profile, n);
+            struct test_case c = pick_combination(profile, n);
             if (!case_holds(kernel, &c, why, sizeof(why))) {
                 report_case(kernel, behaviour, &c, why);
                 return;
@@ -671,6 +707,7 @@ static void check_panels(const struct mxq_kernel *kernel)
         c.cols = 1 + pick(900);
         c.stride = c.cols + pick(2);
         input = make_input(&c, &matrix);
+        settle_transform(&c);
         mxq_make_plan(&plan, &c.options, c.rows, c.cols);
         want = allocate_outputs(&plan, 0xa5, true, 0);
         got = allocate_outputs(&plan, 0x5a, true, 0);
@@ -713,7 +750,7 @@ static void check_mutants(void)
         snprintf(name, sizeof(name), "the harness finds a variant that %s", mutant->summary);
         random_state = seed;
         for (unsigned n = 0; n < limit && !found; n++) {
-            const struct test_case c = pick_case();
+            struct test_case c = pick_case();
             found = !case_holds(mutant, &c, why, sizeof(why));
         }
         if (found)
@@ -739,6 +776,10 @@ static int expected_byte(enum mxq_scale_rule rule, double amax)
         return exponent - 2 + (mantissa > 1.0);
     case MXQ_SCALE_RCEIL:
         return exponent - 2 + (mantissa > 1.5);
+    case MXQ_SCALE_EVEN_ABOVE:
+        return exponent - 2 + (mantissa > 1.75);
+    case MXQ_SCALE_NEARLOG: /* amax = 6 * 2^-0.5 * 2^k is where the nearest changes; squares are exact */
+        return exponent - 3 + (mantissa * mantissa >= 1.125);
     default:
         return exponent - 2 + (mantissa >= 1.75);
     }
@@ -785,7 +826,7 @@ static void check_codes(void)
     unsigned failures = 0;
 
     recipe.sign = MXQ_SIGN_KEEP;
-    for (unsigned ties = 0; ties < MXQ_NUM_TIES; ties++) {
+    for (unsigned ties = 0; ties < MXQ_TIES_STOCHASTIC; ties++) {
         recipe.ties = ties;
         for (unsigned byte = 0; byte < 255; byte++) {
             const struct mxq_thresholds t = mxq_find_thresholds(ties, (uint8_t)byte);
@@ -875,11 +916,12 @@ static void print_digest(const struct mxq_kernel *kernel)
 
     random_state = seed;
     for (unsigned n = 0; n < nrounds; n++) {
-        const struct test_case c = pick_case();
+        struct test_case c = pick_case();
         struct mxq_plan plan;
         struct mxq_matrix matrix;
         struct guarded input = make_input(&c, &matrix);
         struct outputs out;
+        settle_transform(&c);
         mxq_make_plan(&plan, &c.options, c.rows, c.cols);
         out = allocate_outputs(&plan, 0xa5, c.touch_end, c.slack[1]);
         run_whole(&plan, kernel, &matrix, &out);

@@ -59,8 +59,9 @@ static bool make(struct made *made, uint64_t rows, uint64_t cols, unsigned shuff
 
     memset(made, 0, sizeof(*made));
     mxq_init_options(&options, NULL);
-    options.recipe.hadamard = hadamard;
-    options.recipe.hadamard_signs = 0x9b2f41c6;
+    options.recipe.hadamard_nelems = hadamard ? 16 : 0;
+    for (unsigned i = 0; i < MXQ_HADAMARD_NWORDS; i++)
+        options.recipe.hadamard_signs[i] = 0x9b2f41c6;
     for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
         options.layout[b] = shuffled >> b & 1 ? MXQ_AITER : MXQ_LINEAR;
     if (mxq_make_plan(&made->plan, &options, rows, cols) != MXQ_OK)
@@ -647,7 +648,7 @@ static void decode_block(const uint8_t codes[32], uint8_t scale, bool hadamard, 
     struct made made;
 
     make(&made, 1, 32, 0, hadamard);
-    made.plan.options.recipe.hadamard_signs = 0;
+    memset(made.plan.options.recipe.hadamard_signs, 0, sizeof(made.plan.options.recipe.hadamard_signs));
     for (unsigned j = 0; j < 16; j++)
         made.out[0][j] = (uint8_t)(codes[2 * j] | codes[2 * j + 1] << 4);
     made.out[1][0] = scale;

@@ -74,7 +74,7 @@ static bool sign_what_is_filled_up(const struct mxq_task *task)
     const uint64_t last = mxq_count_blocks(task->matrix->cols) - 1;
     const bool nonfinite = quantize(task);
 
-    if (target->wanted && task->recipe->sign == MXQ_SIGN_NONPOSITIVE && !task->recipe->hadamard &&
+    if (target->wanted && task->recipe->sign == MXQ_SIGN_NONPOSITIVE && task->recipe->hadamard_nelems == 0 &&
         task->matrix->cols % TILE != 0 && target->data_layout == MXQ_AITER)
         target->data[mxq_data_offset(MXQ_AITER, target->data_pitch, 0, last) + MXQ_UNIT_NBYTES - 1] |= 0x80;
     return nonfinite;
@@ -229,7 +229,7 @@ static bool sign_what_vanishes(const struct mxq_task *task)
     struct mxq_recipe recipe = *task->recipe;
     struct mxq_task copy = *task;
 
-    if (recipe.sign != MXQ_SIGN_VALUE || recipe.hadamard || task->matrix->dtype != MXQ_F32 ||
+    if (recipe.sign != MXQ_SIGN_VALUE || recipe.hadamard_nelems != 0 || task->matrix->dtype != MXQ_F32 ||
         find_largest(task->matrix) >= mxq_f32_bits(0x1p100f))
         return quantize(task);
     recipe.sign = MXQ_SIGN_KEEP;
@@ -273,13 +273,79 @@ static bool ignore_random_signs(const struct mxq_task *task)
 {
     struct mxq_recipe recipe = *task->recipe;
 
-    recipe.hadamard_signs = 0;
+    memset(recipe.hadamard_signs, 0, sizeof(recipe.hadamard_signs));
     return quantize_with(task, &recipe);
+}
+
+static bool ignore_seed(const struct mxq_task *task)
+{
+    struct mxq_recipe recipe = *task->recipe;
+
+    recipe.seed = 0;
+    return quantize_with(task, &recipe);
+}
+
+/* The distance of rows in memory is not that of their elements' numbers. */
+static bool number_by_memory(const struct mxq_task *task)
+{
+    struct mxq_task copy = *task;
+
+    copy.places.row_stride = task->matrix->row_stride;
+    return mxq_kernel_scalar.quantize_panel(&copy);
+}
+
+static bool scale_blocks_apart(const struct mxq_task *task)
+{
+    struct mxq_recipe recipe = *task->recipe;
+
+    recipe.block = MXQ_BLOCK_1X32;
+    return quantize_with(task, &recipe);
+}
+
+static bool ignore_floor(const struct mxq_task *task)
+{
+    struct mxq_recipe recipe = *task->recipe;
+
+    recipe.amax_floor = 0;
+    return quantize_with(task, &recipe);
+}
+
+static bool transform_blocks_apart(const struct mxq_task *task)
+{
+    struct mxq_recipe recipe = *task->recipe;
+
+    if (recipe.hadamard_nelems > MXQ_BLOCK_NELEMS)
+        recipe.hadamard_nelems = MXQ_BLOCK_NELEMS;
+    return quantize_with(task, &recipe);
+}
+
+static bool repeat_signs(const struct mxq_task *task)
+{
+    struct mxq_recipe recipe = *task->recipe;
+
+    for (unsigned i = 1; i < MXQ_HADAMARD_NWORDS; i++)
+        recipe.hadamard_signs[i] = recipe.hadamard_signs[0];
+    return quantize_with(task, &recipe);
+}
+
+static bool bump_at_1_75(const struct mxq_task *task)
+{
+    struct mxq_recipe recipe = *task->recipe;
+
+    if (recipe.scale == MXQ_SCALE_EVEN_ABOVE)
+        recipe.scale = MXQ_SCALE_EVEN;
+    return quantize_with(task, &recipe);
+}
+
+static bool takes_all(const struct mxq_recipe *recipe)
+{
+    (void)recipe;
+    return true;
 }
 
 #define MUTANT(fault, func)                                                                                            \
     {                                                                                                                  \
-        .name = "mutant", .summary = (fault), .runs_here = always, .quantize_panel = (func),                           \
+        .name = "mutant", .summary = (fault), .runs_here = always, .takes = takes_all, .quantize_panel = (func),       \
     }
 
 static const struct mxq_kernel mutants[] = {
@@ -303,6 +369,13 @@ static const struct mxq_kernel mutants[] = {
     MUTANT("has one scale byte for all infinite blocks", ignore_infinity_byte),
     MUTANT("has one code for all NaNs", ignore_nan_code),
     MUTANT("transforms without random signs", ignore_random_signs),
+    MUTANT("transforms with the signs of each first block", repeat_signs),
+    MUTANT("transforms no more than a block", transform_blocks_apart),
+    MUTANT("has one seed for all random bits", ignore_seed),
+    MUTANT("takes distances in memory for those in the matrix", number_by_memory),
+    MUTANT("gives each block of a tile a scale of its own", scale_blocks_apart),
+    MUTANT("has no floor under amax", ignore_floor),
+    MUTANT("takes exactly 1.75 for more", bump_at_1_75),
 };
 
 const struct mxq_kernel *mxq_get_mutant(size_t index)
