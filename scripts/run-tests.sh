@@ -28,6 +28,7 @@ run_tap() {
 
 scratch=$build/tests/scratch
 run_tap check_kernels "$build/tests/check_kernels"
+run_tap check_random "$build/tests/check_random"
 run_tap check_cpu "$build/tests/check_cpu"
 run_tap check_gpu "$build/tests/check_gpu"
 for width in 32 64; do

@@ -65,31 +65,36 @@ def load_blocks(path, direction):
     return codes, scale, length, direction, manifest
 
 
-def hadamard_matrix():
+def hadamard_matrix(points):
     h = np.ones((1, 1))
-    while len(h) < 16:
+    while len(h) < points:
         h = np.block([[h, h], [h, -h]])
-    return h / 4
+    return h
 
 
-def undo_hadamard(x, signs):
-    """x is (R, S, 32): each half times the matrix, which is its own inverse, then the signs.
+def undo_hadamard(x, points, signs):
+    """x is float64 (R, 32*S): each group times the matrix, which is its own inverse, then the signs, then the factor.
 
-    The butterflies of the model decide the signs of zeros, and nothing else."""
-    y = (x.reshape(-1, 16) @ hadamard_matrix()).reshape(x.shape)
-    butterflies = model.hadamard16(x.reshape(-1, model.BLOCK).astype(np.float32), 0).reshape(x.shape)
-    assert (y == butterflies).all()
-    return butterflies.astype(np.float64) * np.array([-1.0 if signs >> i & 1 else 1.0 for i in range(model.BLOCK)])
+    The butterflies decide the signs of zeros and, where scales are far apart, the rounding; a product with the matrix
+    says that they are right."""
+    y = model.butterflies(x, points)
+    product = (x.reshape(-1, points) @ hadamard_matrix(points)).reshape(x.shape)
+    bound = np.abs(x).reshape(-1, points).sum(axis=1).repeat(points).reshape(x.shape)
+    with np.errstate(invalid="ignore"):
+        assert (np.isnan(y) | (np.abs(y - product) <= 1e-14 * bound)).all()
+    y = np.where(model.repeat_signs(signs, x.shape[1]), -y, y)
+    return y / (points * np.float64(np.float32(1 / np.sqrt(points))))
 
 
 def dequantize(path, direction, inverse_hadamard):
     codes, scale, length, direction, manifest = load_blocks(path, direction)
-    x = model.decode(codes, np.full(scale.shape, 127))
-    if inverse_hadamard and x.size:
-        x = undo_hadamard(x, int(manifest["recipe"]["hadamard_signs"], 16))
-    x = np.ldexp(x, scale.astype(int)[..., None] - 127)
+    x = model.decode(codes, np.where(scale == 255, 0, scale))
     x = np.where((scale == 255)[..., None], np.nan, x)
-    x = x.reshape(x.shape[0], x.shape[1] * model.BLOCK)[:, :length]
+    x = x.reshape(x.shape[0], x.shape[1] * model.BLOCK)
+    if inverse_hadamard and x.size:
+        x = undo_hadamard(x, manifest["recipe"]["hadamard"], model.parse_signs(manifest["recipe"]["hadamard_signs"]))
+        x = np.where(np.isnan(x), np.nan, x)
+    x = x[:, :length]
     if direction == "columnwise":
         x = x.T
     with np.errstate(over="ignore"):
@@ -97,10 +102,11 @@ def dequantize(path, direction, inverse_hadamard):
 
 
 def save(f, x, dtype):
-    """In C order; BF16 as the upper halves, of which numbers of 8 significant bits lose nothing."""
+    """In C order; BF16 to nearest, ties to even."""
     bits = np.array(x, order="C").view(np.uint32)
-    assert dtype == "f32" or not (bits & 0xffff).any()
-    descr, raw = ("<f4", bits.astype("<u4")) if dtype == "f32" else ("<V2", (bits >> 16).astype("<u2"))
+    upper, lower = bits >> 16, bits & 0xffff
+    upper = np.where(np.isnan(x), upper, upper + ((lower > 0x8000) | ((lower == 0x8000) & (upper & 1 == 1))))
+    descr, raw = ("<f4", bits.astype("<u4")) if dtype == "f32" else ("<V2", upper.astype("<u2"))
     np.lib.format.write_array_header_1_0(f, {"descr": descr, "fortran_order": False, "shape": x.shape})
     f.write(raw.tobytes())
 

@@ -388,6 +388,74 @@ def add_hadamard(v):
     v.case("hadamard_zeros", "switches_bf16.npy", "--hadamard --hadamard-signs a5a5a5a5 --layout linear --direction rowwise")
 
 
+def add_larger_transforms(v):
+    """Transforms of 32 points in ragged rows, of 64 and 128 in rows that they divide; signs of every block their own."""
+    signs = "0123456789abcdeffedcba98765432f1"
+    for fmt in FORMATS:
+        v.case("hadamard32_%s" % fmt.name, "hadamard_%s.npy" % fmt.name,
+               "--hadamard=32 --hadamard-signs %s --layout linear --direction both" % signs)
+    v.case("hadamard32_aiter", "hadamard_f32.npy", "--profile modelopt --hadamard=32 --direction both")
+    v.case("hadamard16_signs", "hadamard_f16.npy", "--hadamard-signs %s --layout linear --direction both" % signs)
+    wide = v.random_input("wide_bf16", (128, 256), BF16)
+    v.case("hadamard64", wide, "--hadamard=64 --hadamard-signs %s --layout linear --direction rowwise" % signs)
+    v.case("hadamard64_columns", wide, "--hadamard=64 --hadamard-signs 80000001 --layout linear --direction columnwise")
+    v.case("hadamard128", wide, "--profile torchao-rceil --hadamard=128 --hadamard-seed 7 --layout linear --direction rowwise")
+    v.case("hadamard128_columns", wide, "--hadamard=128 --hadamard-seed 18446744073709551615 --layout aiter "
+           "--direction columnwise")
+    rng = v.rng()
+    blocks = list(nonfinite_blocks(F32, rng))[::5] + list(random_blocks(F32, rng, 8))
+    shape, patterns = matrix_of(blocks, 4, F32, rng)
+    name = v.input("hadamard_nonfinite_f32", npy(F32, shape, patterns))
+    for points in (32, 64, 128):
+        v.case("hadamard%d_nonfinite" % points, name, "--hadamard=%d --layout linear --direction rowwise --nonfinite profile"
+               % points)
+
+
+def add_stochastic(v):
+    """Random bits by direction, layout, seed and rule of signs; values that are finer than 2^-32 of the way."""
+    for fmt in FORMATS:
+        v.case("stochastic_%s" % fmt.name, "hadamard_%s.npy" % fmt.name,
+               "--ties stochastic --seed 1 --layout linear --direction both")
+    v.case("stochastic_no_seed", "hadamard_f32.npy", "--ties stochastic --layout linear --direction rowwise")
+    v.case("stochastic_large_seed", "hadamard_bf16.npy", "--ties stochastic --seed 18446744073709551615 --direction rowwise")
+    v.case("stochastic_aiter", "hadamard_f16.npy", "--ties stochastic --seed 4294967296 --profile aiter --direction both")
+    for sign in ("value", "drop", "nonpositive"):
+        v.case("stochastic_%s" % sign, "edges_f32.npy", "--ties stochastic --seed 3 --sign %s --layout linear --direction "
+               "rowwise" % sign)
+    v.case("stochastic_nonfinite", "nonfinite_f16.npy", "--profile quark --ties stochastic --seed 9 --layout linear --direction "
+           "both --nonfinite profile")
+    v.case("stochastic_hadamard", "hadamard_f32.npy", "--ties stochastic --seed 2 --hadamard=32 --hadamard-seed 2 --direction both")
+
+
+def add_tiles(v):
+    """One scale for 32 x 32 values, ragged too, with NaNs, zeros, transforms and random bits."""
+    for fmt in FORMATS:
+        v.case("tiles_%s" % fmt.name, "hadamard_%s.npy" % fmt.name, "--block 32x32 --layout linear --direction both")
+    v.case("tiles_aiter", "hadamard_f32.npy", "--profile te-triton --block 32x32 --direction both")
+    v.case("tiles_stochastic", "hadamard_f32.npy", "--block 32x32 --ties stochastic --seed 11 --layout linear --direction both")
+    v.case("tiles_hadamard", "hadamard_bf16.npy", "--block 32x32 --hadamard --layout linear --direction both")
+    v.case("tiles_hadamard64", "wide_bf16.npy", "--block 32x32 --hadamard=64 --layout linear --direction columnwise")
+    for profile in ("te-hip", "torchao-even", "modelopt", "compressed-tensors"):
+        v.case("tiles_nonfinite_%s" % profile, "nonfinite_f32.npy",
+               "--profile %s --block 32x32 --layout linear --direction both --nonfinite profile" % profile)
+    v.case("tiles_zeros", "switches_bf16.npy", "--profile aiter --block 32x32 --zero-byte 9 --layout linear --direction both")
+
+
+def add_rules(v):
+    """The scale rules even-above and nearlog, and floors under amax, on the edges of every type."""
+    for fmt in FORMATS:
+        for scale in ("even-above", "nearlog"):
+            v.case("rule_%s_%s" % (fmt.name, scale), "edges_%s.npy" % fmt.name,
+                   "--scale %s --layout linear --direction rowwise" % scale)
+    v.case("rule_nonfinite", "nonfinite_f32.npy", "--profile torchao-even --scale even-above --layout linear --direction rowwise "
+           "--nonfinite profile")
+    for name, profile, floor in (("tiny", "aiter", "1e-10"), ("subnormal", "te-hip", "1e-40"), ("large", "ggml", "0.7")):
+        v.case("floor_%s" % name, "edges_f32.npy", "--profile %s --amax-floor %s --layout linear --direction rowwise" %
+               (profile, floor))
+    v.case("floor_nonfinite", "nonfinite_bf16.npy", "--profile torchao-rceil --amax-floor 3 --layout linear --direction both "
+           "--nonfinite profile")
+
+
 def add_npy_variants(v):
     """The ways in which a .npy file can say the same matrix."""
     f32, bf16, f16 = dict(fmt=F32), dict(fmt=BF16), dict(fmt=F16)
@@ -416,7 +484,8 @@ def add_real_weight(v):
 
 def make():
     v = Vectors()
-    for add in (add_edges, add_switches, add_shapes, add_flatten, add_tails, add_hadamard, add_npy_variants, add_real_weight):
+    for add in (add_edges, add_switches, add_shapes, add_flatten, add_tails, add_hadamard, add_npy_variants, add_real_weight,
+                add_larger_transforms, add_stochastic, add_tiles, add_rules):
         add(v)
     names = [case.split("\t")[0] for case in v.cases]
     assert len(set(names)) == len(names), "two cases of one name"

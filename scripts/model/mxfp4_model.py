@@ -3,7 +3,8 @@
 
 It shares nothing with the C code: no bit tricks, no thresholds in the bits of a float. Every FP32 number times a power
 of two is exact in float64, so a value is scaled with ldexp, compared with the exact midpoints, and that is the rounding.
-Only two things are done in FP32, because the rules say so: the Hadamard butterflies and a sixth of amax.
+Only two things are done in FP32, because the rules say so: the Hadamard butterflies and a sixth of amax. Random bits are
+computed for all elements at once, from their numbers in the matrix.
 
 As a program it writes the raw buffers of one input:
     mxfp4_model.py INPUT.npy -o PREFIX [the options of mxfp4q quantize]
@@ -25,8 +26,8 @@ UNIT = BLOCK // 2    # bytes of codes per block
 
 @dataclass(frozen=True)
 class Recipe:
-    scale: str                    # even, floor, ceil, rceil
-    ties: str                     # even, away, zero
+    scale: str                    # even, floor, ceil, rceil, even-above, nearlog
+    ties: str                     # even, away, zero, stochastic
     sign: str                     # keep, value, drop, nonpositive
     zero_byte: int                # byte of a block whose amax is 0
     huge_byte: int                # rule even: byte for a finite amax >= 1.75 * 2^127
@@ -38,8 +39,11 @@ class Recipe:
     underflow: str = "plain"      # plain; exact (rceil); wrap (floor)
     sixth: str = "quotient"       # rceil: amax/6 in FP32 as a quotient, or as the product with the FP32 number 1/6
     pad_fill: int = 0             # byte in the padding of a shuffled scale
-    hadamard: bool = False
-    hadamard_signs: int = 0       # bit i set: x[i] is negated before the transform
+    hadamard: int = 0             # points of the transform, 0 for none
+    hadamard_signs: int = 0       # bit c % 128 set: the value in column c is negated before the transform
+    block: str = "1x32"           # or 32x32: which values have one scale
+    amax_floor: float = 0.0       # a smaller amax counts as this FP32 number
+    seed: int = 0                 # of ties stochastic
 
 
 def _torchao(scale, underflow="plain", sixth="quotient"):
@@ -72,16 +76,56 @@ MAGNITUDES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6])
 MIDPOINTS = (MAGNITUDES[:-1] + MAGNITUDES[1:]) / 2
 
 
-def hadamard16(x, signs):
-    """Two 16-point transforms per block, in float32; the order of the additions is part of the definition."""
-    negate = np.array([signs >> i & 1 for i in range(BLOCK)], dtype=bool)
-    y = np.where(negate, -x, x).astype(np.float32)
-    for stride in (1, 2, 4, 8):
-        y = y.reshape(len(x), BLOCK // (2 * stride), 2, stride)
+def repeat_signs(signs, columns):
+    """Which columns are negated: bit c % 128."""
+    return np.array([signs >> c % 128 & 1 for c in range(columns)], dtype=bool)
+
+
+def butterflies(y, points):
+    """The Sylvester-Hadamard matrix of that order times each `points` values of a row; the order of the additions is
+    part of the definition."""
+    rows, columns = y.shape
+    stride = 1
+    while stride < points:
+        y = y.reshape(rows, columns // (2 * stride), 2, stride)
         a, b = y[:, :, 0, :], y[:, :, 1, :]
-        y = np.stack((a + b, a - b), axis=2)
-    y = y.reshape(len(x), BLOCK) * np.float32(0.25)
+        y = np.stack((a + b, a - b), axis=2).reshape(rows, columns)
+        stride *= 2
+    return y
+
+
+def hadamard(x, points, signs):
+    """Rows of float32, a multiple of `points` long, transformed in float32."""
+    y = np.where(repeat_signs(signs, x.shape[1]), -x, x).astype(np.float32)
+    y = butterflies(y, points) * np.float32(1 / np.sqrt(points))
     return np.where(np.isnan(y), np.float32(np.nan), y)   # machines differ in the sign of Inf - Inf; here it is positive
+
+
+def philox4x32(counter, key):
+    """Ten rounds of Philox4x32: counter is four arrays of 32 bits, key two numbers."""
+    low = np.uint64(0xFFFFFFFF)
+    c = [np.asarray(word, dtype=np.uint64) for word in counter]
+    k = [int(word) for word in key]
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [p1 >> np.uint64(32) ^ c[1] ^ np.uint64(k[0]), p1 & low,
+             p0 >> np.uint64(32) ^ c[3] ^ np.uint64(k[1]), p0 & low]
+        k = [(k[0] + 0x9E3779B9) % 2 ** 32, (k[1] + 0xBB67AE85) % 2 ** 32]
+    return c
+
+
+def random_bits(seed, elements):
+    """The 32 bits of each of these elements, as float64."""
+    elements = np.asarray(elements, dtype=np.uint64)
+    number = elements // np.uint64(4)
+    zero = np.zeros_like(number)
+    words = philox4x32((number & np.uint64(0xFFFFFFFF), number >> np.uint64(32), zero, zero), (seed % 2 ** 32, seed >> 32))
+    return np.choose((elements % np.uint64(4)).astype(int), words).astype(np.float64)
+
+
+def seeded_signs(seed):
+    words = philox4x32((0, 0, 1, 0), (seed % 2 ** 32, seed >> 32))
+    return sum(int(word) << 32 * i for i, word in enumerate(words))
 
 
 def floor_log2(x):
@@ -100,6 +144,10 @@ def rule_byte(amax, recipe):
         return k + 125 + (amax64 > two_k)
     if recipe.scale == "even":
         return k + 125 + (amax64 >= 1.75 * two_k)
+    if recipe.scale == "even-above":
+        return k + 125 + (amax64 > 1.75 * two_k)
+    if recipe.scale == "nearlog":                     # float64 is far finer than the distance of FP32 numbers
+        return np.rint(np.log2(amax64 / 6)).astype(int) + 127
     assert recipe.scale == "rceil"
     sixth = amax / np.float32(6) if recipe.sixth == "quotient" else amax * np.float32(1 / 6)
     q = sixth.astype(np.float64)                      # rounded correctly once, to float32; exact from here on
@@ -110,24 +158,38 @@ def rule_byte(amax, recipe):
     return np.where(q >= np.ldexp(1.0, -126), normal, subnormal)
 
 
-def scale_bytes(x, recipe):
-    """One scale byte per block, and whether it is a NaN scale (255 because of NaN, Inf or a huge amax)."""
+def scale_bytes(x, recipe, neighbours):
+    """One scale byte per block, and whether it is a NaN scale (255 because of NaN, Inf or a huge amax). neighbours: for
+    each block the numbers of those that share its scale."""
     amax = np.where(np.isnan(x), np.float32(0), np.abs(x)).max(axis=1)
+    has_nan = np.isnan(x).any(axis=1)
+    amax = np.array([amax[n].max() for n in neighbours], dtype=np.float32)
+    has_nan = np.array([has_nan[n].any() for n in neighbours])
+    amax = np.maximum(amax, np.float32(recipe.amax_floor))
     ordinary = (amax > 0) & np.isfinite(amax)
     byte = rule_byte(np.where(ordinary, amax, np.float32(1)), recipe)
     byte = byte % 256 if recipe.underflow == "wrap" else np.clip(byte, 0, 254)
     byte = np.where(amax == 0, recipe.zero_byte, byte)
     edge = np.isinf(amax)
     byte = np.where(edge, recipe.inf_byte, byte)
-    if recipe.scale == "even":
-        huge = ordinary & (amax.astype(np.float64) >= 1.75 * 2.0 ** 127)
+    if recipe.scale in ("even", "even-above"):
+        huge = ordinary & (rule_byte(np.where(ordinary, amax, np.float32(1)), recipe) > 252)
         byte = np.where(huge, recipe.huge_byte, byte)
         edge = edge | huge
     if recipe.nan_byte is not None:
-        has_nan = np.isnan(x).any(axis=1)
         byte = np.where(has_nan, recipe.nan_byte, byte)
         edge = edge | has_nan
     return byte.astype(np.uint8), edge & (byte == 255)
+
+
+def stochastic_index(v, u):
+    """The lower neighbour on the grid, or the upper one when u is below the part of the way to it. All of it is exact."""
+    v = np.abs(v)
+    lower = np.searchsorted(MAGNITUDES, np.minimum(v, 6), side="right") - 1
+    upper = np.minimum(lower + 1, 7)
+    way = np.where(upper > lower, (np.minimum(v, 6) - MAGNITUDES[lower]) / np.where(upper > lower, MAGNITUDES[upper] -
+                                                                                     MAGNITUDES[lower], 1), 0)
+    return np.where(u < way * 2.0 ** 32, upper, lower).astype(np.uint8)
 
 
 def magnitude_index(v, ties):
@@ -153,14 +215,17 @@ def sign_bits(x, v, index, sign):
     return ~(v32 > 0)
 
 
-def encode(x, byte, nan_scale, recipe):
+def encode(x, byte, nan_scale, recipe, elements):
     """Codes of the blocks under their scale bytes."""
     nan = np.isnan(x)
     x64 = np.where(nan, np.float32(0), x).astype(np.float64)
     v = np.ldexp(x64, 127 - byte.astype(int)[:, None])
     under_nan = nan_scale[:, None] & np.isfinite(x)
     v = np.where(under_nan, np.copysign(0.0, x64), v)
-    index = magnitude_index(v, recipe.ties)
+    if recipe.ties == "stochastic":
+        index = stochastic_index(v, random_bits(recipe.seed, elements))
+    else:
+        index = magnitude_index(v, recipe.ties)
     code = index + 8 * sign_bits(x, v, index, recipe.sign)
     as_nan = nan | (nan_scale[:, None] & (np.isinf(x) if recipe.nan_scale_codes == "zero" else True))
     # Under "zero" an Inf keeps its own sign (0 * Inf is a NaN whose sign is x's); under "nan" only a NaN element does.
@@ -169,13 +234,11 @@ def encode(x, byte, nan_scale, recipe):
     return np.where(as_nan, nan_code, code).astype(np.uint8)
 
 
-def quantize_blocks(x, recipe):
-    """float32 (blocks, 32) -> codes (blocks, 32), scale bytes (blocks,)."""
+def quantize_blocks(x, recipe, neighbours=None, elements=None):
+    """float32 (blocks, 32), transformed already -> codes (blocks, 32), scale bytes (blocks,)."""
     with np.errstate(all="ignore"):
-        if recipe.hadamard:
-            x = hadamard16(x, recipe.hadamard_signs)
-        byte, nan_scale = scale_bytes(x, recipe)
-        return encode(x, byte, nan_scale, recipe), byte
+        byte, nan_scale = scale_bytes(x, recipe, np.arange(len(x))[:, None] if neighbours is None else neighbours)
+        return encode(x, byte, nan_scale, recipe, elements), byte
 
 
 def decode(codes, byte):
@@ -196,14 +259,31 @@ def round_up(a, b):
     return ceil_div(a, b) * b
 
 
-def quantize_matrix(x, recipe):
+def number_elements(rows, columns, width, transposed):
+    """What the elements of a direction are in the input, which is `width` wide, counted row after row."""
+    r, c = np.indices((rows, columns), dtype=np.uint64)
+    return c * np.uint64(width) + r if transposed else r * np.uint64(width) + c
+
+
+def quantize_matrix(x, recipe, transposed=False):
     """float32 (R, K) -> codes (R, 32*S) and scale bytes (R, S), S = ceil(K/32). Codes past the end are 0, but with a
     Hadamard transform, where they belong to the transformed block."""
     rows, cols = x.shape
     blocks = ceil_div(cols, BLOCK)
+    if recipe.hadamard > BLOCK and cols % recipe.hadamard:
+        raise ValueError("rows of %d values, which %d does not divide" % (cols, recipe.hadamard))
     padded = np.zeros((rows, blocks * BLOCK), dtype=np.float32)
     padded[:, :cols] = x
-    codes, scales = quantize_blocks(padded.reshape(-1, BLOCK), recipe) if padded.size else (padded, padded)
+    if not padded.size:
+        return padded.astype(np.uint8), np.zeros((rows, blocks), np.uint8)
+    if recipe.hadamard:
+        with np.errstate(all="ignore"):
+            padded = hadamard(padded, recipe.hadamard, recipe.hadamard_signs)
+    tile = [slice(row // 32 * 32 * blocks + block, (row // 32 + 1) * 32 * blocks, blocks) for row in range(rows)
+            for block in range(blocks)]
+    elements = number_elements(rows, blocks * BLOCK, rows if transposed else cols, transposed)
+    codes, scales = quantize_blocks(padded.reshape(-1, BLOCK), recipe, tile if recipe.block == "32x32" else None,
+                                    elements.reshape(-1, BLOCK))
     codes = codes.reshape(padded.shape).astype(np.uint8)
     if not recipe.hadamard:
         codes[:, cols:] = 0
@@ -299,20 +379,29 @@ def flatten(x, axis=None):
 BUFFERS = ("rowwise_data", "rowwise_scale", "columnwise_data", "columnwise_scale")
 
 
+def parse_signs(digits):
+    """Up to 8 digits are 32 signs, again and again; 32 digits are all of them."""
+    return int(digits, 16) if len(digits) == 32 else int(digits, 16) * 0x00000001000000010000000100000001
+
+
 def parse_options(words):
     """The options of `mxfp4q quantize` that decide the bytes."""
     p = argparse.ArgumentParser(allow_abbrev=False)
     p.add_argument("--direction", choices=("rowwise", "columnwise", "both"), default="both")
     p.add_argument("--profile", choices=tuple(PROFILES), default="te-hip")
-    p.add_argument("--scale", choices=("even", "floor", "ceil", "rceil"))
-    p.add_argument("--ties", choices=("even", "away", "zero"))
+    p.add_argument("--scale", choices=("even", "floor", "ceil", "rceil", "even-above", "nearlog"))
+    p.add_argument("--ties", choices=("even", "away", "zero", "stochastic"))
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--block", choices=("1x32", "32x32"), default="1x32")
+    p.add_argument("--amax-floor", type=float)
     p.add_argument("--sign", choices=("keep", "value", "drop", "nonpositive"))
     p.add_argument("--zero-byte", type=int)
     p.add_argument("--layout", choices=("aiter", "linear"), default="aiter")
     p.add_argument("--shuffle")
     p.add_argument("--pad-fill", type=int)
-    p.add_argument("--hadamard", nargs="?", const="16", choices=("16",))
-    p.add_argument("--hadamard-signs", type=lambda s: int(s, 16), default=0)
+    p.add_argument("--hadamard", nargs="?", const=16, type=int, choices=(16, 32, 64, 128))
+    p.add_argument("--hadamard-signs", type=parse_signs)
+    p.add_argument("--hadamard-seed", type=int)
     p.add_argument("--nonfinite", choices=("error", "profile"), default="error")
     p.add_argument("--flatten", type=int)
     p.add_argument("--dtype", choices=("bf16", "f16"))
@@ -323,14 +412,16 @@ def parse_options(words):
 
 def recipe_of(options):
     recipe = PROFILES[options.profile]
-    for field in ("scale", "ties", "sign", "zero_byte", "pad_fill"):
+    for field in ("scale", "ties", "sign", "zero_byte", "pad_fill", "amax_floor"):
         value = getattr(options, field)
         if value is not None:
             recipe = replace(recipe, **{field: value})
     # An underflow rule belongs to the profile's own scale rule.
     if (recipe.underflow, recipe.scale) not in (("exact", "rceil"), ("wrap", "floor")):
         recipe = replace(recipe, underflow="plain")
-    return replace(recipe, hadamard=options.hadamard is not None, hadamard_signs=options.hadamard_signs)
+    signs = options.hadamard_signs if options.hadamard_seed is None else seeded_signs(options.hadamard_seed)
+    return replace(recipe, hadamard=options.hadamard or (0 if signs is None else 16), hadamard_signs=signs or 0,
+                   block=options.block, seed=options.seed)
 
 
 def shuffled_buffers(options):
@@ -352,7 +443,7 @@ def quantize_file(blob, words):
     for direction, source in (("rowwise", x), ("columnwise", x.T)):
         if options.direction not in (direction, "both"):
             continue
-        codes, scales = quantize_matrix(source, recipe)
+        codes, scales = quantize_matrix(source, recipe, direction == "columnwise")
         data, scale = direction + "_data", direction + "_scale"
         out[data] = data_aiter(codes) if data in shuffled else data_linear(codes, source.shape[1])
         out[scale] = scale_aiter(scales, recipe.pad_fill) if scale in shuffled else scale_linear(scales)

@@ -74,6 +74,10 @@ def test_scale_rules_around_the_thresholds():
         assert [byte("even", 1.75, u) for u in (-1, 0, 1)] == [125, 126, 126]
         assert [byte("rceil", 1.5, u) for u in (-1, 0, 1)] == [125, 125, 126]
         assert [byte("rceil", 6.0, u) for u in (-1, 0, 1)] == [127, 127, 128]
+        assert [byte("even-above", 1.75, u) for u in (-1, 0, 1)] == [125, 125, 126]
+        # 6 * 2^-0.5 = 4.2426 = 1.0606 * 4, between the FP32 numbers with the fractions 508854 and 508855
+        assert [byte("nearlog", 4.0, u) for u in (0, 508854, 508855)] == [126, 126, 127]
+        assert [byte("nearlog", value) for value in (1.0, 1.5, 6.0, 8.0)] == [124, 125, 127, 127]
 
 
 def test_ties():
@@ -168,12 +172,65 @@ def test_hadamard_is_sylvester_and_its_own_inverse():
     for _ in range(4):
         h = np.block([[h, h], [h, -h]])
     want = np.concatenate((rng[:, :16] @ h, rng[:, 16:] @ h), axis=1) / 4
-    assert (m.hadamard16(rng, 0) == want).all()
-    assert (m.hadamard16(m.hadamard16(rng, 0), 0) == rng).all()
+    assert (m.hadamard(rng, 16, 0) == want).all()
+    assert (m.hadamard(m.hadamard(rng, 16, 0), 16, 0) == rng).all()
     ones = np.ones((1, 32), dtype=np.float32)
-    assert m.hadamard16(ones, 0)[0].tolist() == [4] + [0] * 15 + [4] + [0] * 15
-    first = m.hadamard16(ones, 0x00010000)       # bit 16: the first value of the second half
+    assert m.hadamard(ones, 16, 0)[0].tolist() == [4] + [0] * 15 + [4] + [0] * 15
+    first = m.hadamard(ones, 16, 0x00010000)       # bit 16: the first value of the second half
     assert first[0, 16:].tolist() == [3.5] + [-0.5] * 15 and first[0, 0] == 4
+
+
+def test_larger_transforms():
+    ones = np.ones((1, 256), dtype=np.float32)
+    assert m.hadamard(ones, 64, 0)[0].tolist() == ([8] + [0] * 63) * 4
+    root = np.float32(0.17677669529663687)
+    assert m.hadamard(ones, 32, 0)[0, :33].tolist() == [32 * root] + [0] * 31 + [32 * root]
+    assert m.hadamard(ones, 128, 0)[0, 0] == 128 * np.float32(0.08838834764831845)
+    flipped = m.hadamard(ones, 64, 1 << 64)                 # value 64 of each 128: the first of the second transform
+    assert flipped[0, :65].tolist() == [8] + [0] * 63 + [7.75] and flipped[0, 192] == 7.75
+    try:
+        m.quantize_matrix(np.zeros((1, 96), np.float32), with_fields(hadamard=64))
+        raise AssertionError
+    except ValueError:
+        pass
+
+
+KAT = """
+00000000 00000000 00000000 00000000 00000000 00000000 6627e8d5 e169c58d bc57ac4c 9b00dbd8
+ffffffff ffffffff ffffffff ffffffff ffffffff ffffffff 408f276d 41c83b0e a20bc7c6 6d5451fd
+243f6a88 85a308d3 13198a2e 03707344 a4093822 299f31d0 d16cfe09 94fdcceb 5001e420 24126ea1
+"""
+
+
+def test_philox_gives_the_published_vectors():
+    """kat_vectors of Random123, philox4x32 with 10 rounds: counter, key, result."""
+    for line in KAT.split("\n")[1:-1]:
+        words = [int(word, 16) for word in line.split()]
+        assert [int(word) for word in m.philox4x32(words[:4], words[4:6])] == words[6:]
+    assert m.random_bits(0, [0, 1, 2, 3]).tolist() == [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
+
+
+def test_stochastic_rounding_goes_up_below_the_part_of_the_way():
+    v = np.array([0.0, 0.5, 6.0, 7.0, 0.125, 0.125, -2.25, 5.0, 5.0, 2.0 ** -60])
+    u = np.array([0, 0, 0, 0, 2.0 ** 30 - 1, 2.0 ** 30, 2.0 ** 30 - 1, 2.0 ** 31 - 1, 2.0 ** 31, 0])
+    assert m.stochastic_index(v, u).tolist() == [0, 1, 7, 7, 1, 0, 5, 7, 6, 1]
+
+
+def test_tiles_have_one_scale_and_equal_codes():
+    x = np.random.default_rng(7).normal(size=(37, 70)).astype(np.float32)
+    recipe = with_fields(block="32x32", ties="stochastic", seed=5)
+    codes, scales = m.quantize_matrix(x, recipe)
+    turned, turned_scales = m.quantize_matrix(x.T, recipe, True)
+    assert (codes[:, :70] == turned[:, :37].T).all() and (scales[::32] == turned_scales[::32].T).all()
+    assert (scales[:32] == scales[0]).all() and (scales[32:] == scales[32]).all()
+    assert scales[0, 0] == m.scale_bytes(np.abs(x[:32, :32]).max().reshape(1, 1), TE, [[0]])[0]
+
+
+def test_a_floor_under_amax():
+    recipe = m.replace(m.PROFILES["aiter"], amax_floor=1e-10)
+    x = np.zeros((3, 32), dtype=np.float32)
+    x[1, 0], x[2, 0] = 1e-20, 1
+    assert m.quantize_blocks(x, recipe)[1].tolist() == [92, 92, 125]
 
 
 def test_packing_and_linear_layout():
@@ -212,7 +269,7 @@ def test_ragged_rows_end_in_code_zero():
     for profile in m.PROFILES:
         codes, scales = m.quantize_matrix(x, m.PROFILES[profile])
         assert codes.shape == (1, 64) and scales.shape == (1, 2) and (codes[0, 33:] == 0).all()
-    codes, _ = m.quantize_matrix(x, m.replace(TE, hadamard=True))
+    codes, _ = m.quantize_matrix(x, m.replace(TE, hadamard=16))
     assert (codes[0, 32:48] == codes[0, 32]).all() and codes[0, 32] != 0       # -1 spread over its half
 
 

@@ -180,6 +180,30 @@ for name in glob.glob("w.*.npy"):
     agree --inverse-hadamard --direction columnwise
 }
 
+@test "larger transforms are undone as the model does it" {
+    local size options
+    needs_numpy
+    make_array in.npy '(128, 256)'
+    for size in 32 64 128; do
+        for options in "--layout linear" "--block 32x32 --ties stochastic --seed 4"; do
+            # shellcheck disable=SC2086 # options are words
+            works quantize -q in.npy -o w -f --hadamard=$size --hadamard-seed $size --no-fsync $options
+            agree --inverse-hadamard
+            agree --inverse-hadamard --direction columnwise --dtype bf16
+        done
+    done
+    make_array in.npy '(37, 101)'
+    works quantize -q in.npy -o w -f --hadamard=32 --hadamard-signs 0123456789abcdef0123456789abcdef --no-fsync
+    agree --inverse-hadamard
+    agree --inverse-hadamard --direction columnwise
+    works quantize -q in.npy -o w -f --hadamard=32 --layout linear --no-fsync
+    refuses '"w": the transform cannot be undone: of the last 5 values of a row, a linear row has not all 32 codes' \
+        dequantize w -o x.npy --inverse-hadamard
+    make_array in.npy '(31, 63)'
+    works quantize -q in.npy -o w -f --hadamard=32 --layout linear --no-fsync
+    agree --inverse-hadamard
+}
+
 @test "without undoing it, a warning says that the values are transformed" {
     make_npy in.npy 32 64
     works quantize -q in.npy -o w --hadamard --no-fsync

@@ -254,6 +254,23 @@ for key, value in want.items():
 END
 }
 
+@test "with the source, stochastic codes under another scale are quantized again with their own random bits" {
+    local options
+    for options in "" "--hadamard=64 --hadamard-seed 3" "--block 32x32"; do
+        # shellcheck disable=SC2086 # options are words
+        quantize w.npy -o a -f --ties stochastic --seed 8 --direction both $options
+        # shellcheck disable=SC2086 # options are words
+        quantize w.npy -o b -f --ties stochastic --seed 8 --direction both --scale rceil $options
+        run -1 "$MXFP4Q" diff b a --source w.npy --json --no-guess
+        python3 -c '
+import json, sys
+report = json.load(sys.stdin)[0]
+for direction in ("rowwise", "columnwise"):
+    codes = report[direction]["codes"]
+    assert codes["real"] == codes["tie"] == 0 < codes["scale-step"], codes' <<<"$output"
+    done
+}
+
 @test "two folders are compared case by case, with a line for each and one status" {
     mkdir golden
     quantize w.npy -o golden/plain

@@ -133,6 +133,19 @@ b = out'
     [[ $(guess --source w.npy) == *"TEST "*Hadamard* ]]
 }
 
+@test "a larger transform, and a scale for each block, told with the source" {
+    "$MXFP4Q" quantize -q w.npy -o test -f --layout linear --hadamard=64
+    [[ $(guess --source w.npy) == *"TEST "*"a Hadamard transform of 64 points"* ]]
+    "$MXFP4Q" quantize -q w.npy -o golden -f --layout linear --block 32x32 --ties stochastic --seed 3
+    "$MXFP4Q" quantize -q w.npy -o test -f --layout linear --ties stochastic --seed 3
+    [[ $(guess --source w.npy) == *"TEST is what a scale for each block of 32 gives"* ]]
+    "$MXFP4Q" quantize -q w.npy -o test -f --layout linear --block 32x32
+    [[ $(guess --source w.npy) == *"TEST is what ties to even gives"* ]]
+    "$MXFP4Q" quantize -q w.npy -o golden -f --layout linear --hadamard=128 --hadamard-seed 9 --ties stochastic
+    "$MXFP4Q" quantize -q w.npy -o test -f --layout linear --hadamard=128 --hadamard-seed 9 --ties stochastic --scale floor
+    [[ $(guess --source w.npy) == *"TEST is what scale rule floor gives"* ]]
+}
+
 @test "a bad tile and random bytes are not explained away" {
     rewrite test.rowwise_data.npy 'b[:6000] = [(x * 77 + i * 13 + 5) % 256 for i, x in enumerate(b[:6000])]'
     [[ $(guess) != "matches exactly"* ]]

@@ -134,10 +134,39 @@ m["buffers"]["rowwise_scale"]["valid"] = [64, "4"]#not a usable manifest: "valid
 m["buffers"]["rowwise_scale"]["layout"] = "zigzag"#not a usable manifest: "layout" is a word that this version does not know
 m["buffers"]["rowwise_scale"] = None#not a usable manifest: "rowwise_scale" has the wrong type
 m["buffers"]["columnwise_data"]["crc32"] = "12345"#not a usable manifest: "crc32" is not eight hexadecimal digits
+m["recipe"]["seed"] = "5"#not a usable manifest: "seed" is given without stochastic ties
+m["recipe"]["ties"] = "stochastic"#not a usable manifest: "seed" is missing
+m["recipe"].update(ties="stochastic", seed=5)#not a usable manifest: "seed" has the wrong type
+m["recipe"].update(ties="stochastic", seed="")#not a usable manifest: "seed" is not a decimal number of 64 bits
+m["recipe"].update(ties="stochastic", seed="-5")#not a usable manifest: "seed" is not a decimal number of 64 bits
+m["recipe"].update(ties="stochastic", seed="18446744073709551616")#not a usable manifest: "seed" is not a decimal number of 64 bits
+m["recipe"]["block"] = "16x16"#not a usable manifest: "block" is a word that this version does not know
+m["recipe"]["amax_floor"] = "7f800000"#not a usable manifest: "amax_floor" is out of range
+m["recipe"]["amax_floor"] = 1e-10#not a usable manifest: "amax_floor" has the wrong type
+m["recipe"]["hadamard"] = 48#not a usable manifest: "hadamard" is out of range
+m["recipe"]["hadamard"] = 8#not a usable manifest: "hadamard" is out of range
+m["recipe"]["hadamard"] = 256#not a usable manifest: "hadamard" is out of range
+m["recipe"]["hadamard_signs"] = "1234"#not a usable manifest: "hadamard_signs" is not 8 or 32 hexadecimal digits
+m["recipe"]["hadamard_seed"] = "x"#not a usable manifest: "hadamard_seed" is not a decimal number of 64 bits
 m["recipe"]["scale"] = "round"#not a usable manifest: "scale" is a word that this version does not know
 m["input"]["shape"] = [1] * 33#not a usable manifest: "shape" has too many sizes
 m["format"] = "zip"#not a usable manifest: "format" is a word that this version does not know
 TABLE
+}
+
+@test "manifests from before there were seeds, tiles and floors are read" {
+    make_npy w.npy 64 128
+    works quantize w.npy -o r --hadamard
+    works info r
+    printf '%s' "$output" >want
+    "$PYTHON" -c 'import json
+m = json.load(open("r.json"))
+for key in ("seed", "block", "amax_floor", "hadamard_seed"):
+    del m["recipe"][key]
+json.dump(m, open("r.json", "w"))'
+    works info r
+    is "$output" "$(cat want)"
+    works dequantize r -o y.npy --inverse-hadamard
 }
 
 @test "names in files cannot write control characters to the terminal" {

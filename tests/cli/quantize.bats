@@ -79,6 +79,102 @@ load files
     run ! cmp -s a f
 }
 
+@test "larger transforms need rows that they divide, in the directions that are made" {
+    make_npy w.npy 96 128
+    refuses '"w.npy": columnwise rows have 96 values, not a multiple of the 64 of a Hadamard transform' \
+        quantize w.npy -o x --hadamard=64
+    works quantize w.npy -o x --hadamard=64 --direction rowwise
+    works quantize w.npy -o x -f --hadamard=128 --direction rowwise
+    works quantize -q w.npy -o x -f --hadamard=32
+    make_npy v.npy 0 100
+    refuses '"v.npy": rowwise rows have 100 values, not a multiple of the 128 of a Hadamard transform' \
+        quantize v.npy -o y --hadamard=128
+    works quantize v.npy -o y --hadamard=128 --direction columnwise
+}
+
+@test "the signs of a transform are repeated, written out or drawn from a seed" {
+    make_npy w.npy 128 128
+    quantized a w.npy --hadamard=128 --hadamard-signs 89abcdef
+    quantized b w.npy --hadamard=128 --hadamard-signs 0x89abcdef89abcdef89abcdef89ABCDEF
+    quantized c w.npy --hadamard=128 --hadamard-signs 89abcdef89abcdef89abcdef89abcdee
+    cmp a b
+    run ! cmp -s a c
+    works quantize w.npy -o x --hadamard-seed 1
+    is "$(json_value x.json "['recipe']['hadamard']") $(json_value x.json "['recipe']['hadamard_seed']")" '16 1'
+    # the words of mxfp4q(5), RANDOM BITS, the last one first
+    is "$(json_value x.json "['recipe']['hadamard_signs']")" 6da2bda23909104b428264b607071c12
+    quantized d w.npy --hadamard-seed 1
+    quantized e w.npy --hadamard-signs 6da2bda23909104b428264b607071c12
+    cmp d e
+}
+
+@test "stochastic rounding depends on the seed, and on nothing that only says how it is computed" {
+    local options n=0
+    works gen --shape 300x600 --pattern normal -o w
+    quantized a w.npy --ties stochastic --seed 5 -j 1
+    quantized b w.npy --ties stochastic --seed 6
+    quantized c w.npy --ties stochastic
+    quantized d w.npy --ties stochastic --seed 0
+    run ! cmp -s a b
+    cmp c d
+    for options in "-j 2" "-j 2 --kernel scalar" "--device auto" "--report"; do
+        n=$((n + 1))
+        # shellcheck disable=SC2086 # options are words
+        quantized "e$n" w.npy --ties stochastic --seed 5 $options
+        cmp a "e$n"
+    done
+    works quantize -q w.npy -o x --ties stochastic --seed 5
+    for options in "--direction rowwise" "--layout linear" "--format raw --gzip" "--only rowwise_data"; do
+        # shellcheck disable=SC2086 # options are words
+        works quantize -q w.npy -o y -f --ties stochastic --seed 5 $options
+        run -0 "$MXFP4Q" diff -q y x
+    done
+}
+
+@test "tiles of 32x32 have the same codes in both directions" {
+    [ -x "$PYTHON" ] || skip "$PYTHON is not installed"
+    make_npy w.npy 70 100
+    works quantize -q w.npy -o x --block 32x32 --ties stochastic --seed 3
+    works dequantize x -o r.npy --direction rowwise
+    works dequantize x -o c.npy --direction columnwise
+    cmp r.npy c.npy
+    works quantize -q w.npy -o y --ties stochastic --seed 3
+    works dequantize y -o r.npy -f --direction rowwise
+    works dequantize y -o c.npy -f --direction columnwise
+    run -1 cmp -s r.npy c.npy
+}
+
+@test "what makes no sense together is refused in one line" {
+    make_npy w.npy 64 64
+    refuses '--seed: only --ties stochastic takes random bits' quantize w.npy -o x --seed 1
+    refuses '--seed: only --ties stochastic takes random bits' quantize w.npy -o x --seed 1 --ties even
+    refuses '--ties-seed: only --ties stochastic takes random bits' gen --shape 32x32 --pattern normal --golden -o x --ties-seed 1
+    refuses '--hadamard-seed: the signs are given by --hadamard-signs already' \
+        quantize w.npy -o x --hadamard-seed 1 --hadamard-signs 1
+    refuses '--zero-byte: with a floor under amax no block has an amax of 0' \
+        quantize w.npy -o x --zero-byte 1 --amax-floor 1e-10
+    refuses '--amax-floor: "1e39" is not a number from 0 to 3.40282e+38' quantize w.npy -o x --amax-floor 1e39
+    refuses '--amax-floor: "-1" is not a number from 0 to 3.40282e+38' quantize w.npy -o x --amax-floor -1
+    refuses '--amax-floor: "nan" is not a number from 0 to 3.40282e+38' quantize w.npy -o x --amax-floor nan
+    refuses '--seed: "18446744073709551616" is not a number from 0 to 18446744073709551615' \
+        quantize w.npy -o x --ties stochastic --seed 18446744073709551616
+    refuses '--device gpu: GPUs do not compute this recipe, CPUs do' quantize w.npy -o x --ties stochastic --device gpu
+    works quantize w.npy -o x --amax-floor 0 --zero-byte 1
+}
+
+@test "the manifest of a recipe with everything says everything" {
+    make_npy w.npy 64 128
+    works quantize w.npy -o x --profile aiter --ties stochastic --seed 18446744073709551615 --block 32x32 \
+        --amax-floor 1e-10 --hadamard=64 --hadamard-seed 2
+    is "$(json_value x.json "['recipe']['overrides']")" "['ties', 'amax_floor', 'block']"
+    is "$(json_value x.json "['recipe']['seed']") $(json_value x.json "['recipe']['block']")" '18446744073709551615 32x32'
+    is "$(json_value x.json "['recipe']['amax_floor']") $(json_value x.json "['recipe']['hadamard']")" '2edbe6ff 64'
+    works info x
+    [[ ${lines[2]} == "  recipe    aiter: scale rceil, ties stochastic, sign keep, zero byte 0, seed 18446744073709551615, blocks 32x32, amax floor 2edbe6ff, Hadamard 64 with signs "*" (seed 2)" ]]
+    works quantize w.npy -o y
+    is "$(json_value y.json "['recipe']['seed']") $(json_value y.json "['recipe']['hadamard_seed']")" 'None None'
+}
+
 @test "the Hadamard transform of a short tail is warned of where it does not fit" {
     make_npy w.npy 32 40
     run -0 --separate-stderr "$MXFP4Q" quantize w.npy -o x --hadamard --layout linear

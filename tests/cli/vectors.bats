@@ -64,6 +64,23 @@ check_cases() {
     check_cases 'hadamard_*'
 }
 
+@test "larger transforms make the model's bytes" {
+    check_cases 'hadamard[0-9]*'
+}
+
+@test "stochastic rounding makes the model's bytes" {
+    check_cases 'stochastic_*'
+}
+
+@test "tiles with one scale make the model's bytes" {
+    check_cases 'tiles_*'
+}
+
+@test "the rules even-above and nearlog, and floors under amax, make the model's bytes" {
+    check_cases 'rule_*'
+    check_cases 'floor_*'
+}
+
 @test "every kind of .npy header makes the model's bytes" {
     check_cases 'npy_*'
 }
@@ -79,6 +96,7 @@ check_cases() {
         case $name in
         edges_bf16_* | edges_f16_* | edges_f32_* | nonfinite_* | switches_* | zero_byte_* | shape_* | flatten_*) ;;
         direction_* | shuffle_* | pad_fill_* | defaults* | tail_* | hadamard_* | npy_* | real_weight*) ;;
+        hadamard[0-9]* | stochastic_* | tiles_* | rule_* | floor_*) ;;
         *) echo "$name" && false ;;
         esac
     done
