@@ -36,7 +36,7 @@ class Recipe:
     nan_code: int                 # code of a NaN element
     nan_sign: bool                # ... with the NaN's own sign bit or'ed in
     nan_scale_codes: str = "zero"  # codes under a 255 from Inf or NaN: zero (x * 0) or nan (every element is NaN)
-    underflow: str = "plain"      # plain; exact (rceil); wrap (floor)
+    underflow: str = "plain"      # plain; exact (rceil); wrap (floor); normal, unscaled, raised: see underflow_bytes()
     sixth: str = "quotient"       # rceil: amax/6 in FP32 as a quotient, or as the product with the FP32 number 1/6
     pad_fill: int = 0             # byte in the padding of a shuffled scale
     hadamard: int = 0             # points of the transform, 0 for none
@@ -46,8 +46,8 @@ class Recipe:
     seed: int = 0                 # of ties stochastic
 
 
-def _torchao(scale, underflow="plain", sixth="quotient"):
-    return Recipe(scale, "even", "keep", 0, 255, 255, 255, 3, False, "nan", underflow, sixth)
+def _torchao(scale):
+    return Recipe(scale, "even", "keep", 0, 253, 253, 255, 3, True, underflow="normal")
 
 
 PROFILES = {
@@ -56,16 +56,16 @@ PROFILES = {
     "te-triton":          Recipe("even",  "away", "value",     127, 254, 254, None, 0, False, pad_fill=127),
     "aiter":              Recipe("rceil", "even", "keep",        0, 253, 255, None, 7, True, sixth="product"),
     "aiter-even":         Recipe("even",  "even", "keep",        0, 254, 254, None, 3, True),
-    "quark":              Recipe("even",  "even", "keep",        0, 254, 254, 255,  7, True, "nan"),
+    "quark":              Recipe("even",  "even", "drop",        1, 254, 254, 255,  7, False, "nan", "raised"),
     "torchao-floor":      _torchao("floor"),
     "torchao-even":       _torchao("even"),
-    "torchao-rceil":      _torchao("rceil", "exact", "product"),
+    "torchao-rceil":      Recipe("rceil", "even", "keep",        0, 253, 254, 255,  3, False, "nan", "unscaled"),
     "torchao-ceil":       _torchao("ceil"),
-    "triton-kernels":     Recipe("rceil", "even", "keep",        0, 253, 255, None, 7, True),
+    "triton-kernels":     Recipe("rceil", "away", "keep",        0, 253, 255, None, 7, False, sixth="product"),
     "ggml":               Recipe("floor", "zero", "drop",        0, 253, 253, None, 0, False, underflow="wrap"),
     "compressed-tensors": Recipe("even",  "even", "value",       0, 255, 255, 255,  0, True),
     "modelopt":           Recipe("rceil", "zero", "nonpositive", 0, 253, 255, 255,  8, False, underflow="exact"),
-    "flashinfer":         Recipe("rceil", "even", "keep",        0, 253, 254, None, 7, False, underflow="exact", sixth="product"),
+    "flashinfer":         Recipe("rceil", "even", "keep",        0, 253, 254, None, 7, False, underflow="unscaled", sixth="product"),
     "microxcaling":       Recipe("floor", "away", "keep",        0, 253, 255, 255,  7, True, "nan"),
 }
 
@@ -153,14 +153,21 @@ def rule_byte(amax, recipe):
     q = sixth.astype(np.float64)                      # rounded correctly once, to float32; exact from here on
     kq = floor_log2(q)                                # q == 0 is settled below
     normal = kq + 127 + (q > np.ldexp(1.0, kq))
-    smallest = np.ldexp(1.0, -127) if recipe.underflow == "exact" else 0.0
+    smallest = np.ldexp(1.0, -127) if recipe.underflow in ("exact", "unscaled") else 0.0
     subnormal = (q > smallest).astype(int)
     return np.where(q >= np.ldexp(1.0, -126), normal, subnormal)
 
 
+def underflow_bytes(byte, ordinary, recipe):
+    """The bytes to write, and those by which values are divided, where they differ: under a byte 0 that the rule gave."""
+    lowest = ordinary & (byte == 0)
+    divisor = np.where(lowest, {"normal": 1, "unscaled": 127}.get(recipe.underflow, 0), byte)
+    return np.where(lowest & (recipe.underflow == "raised"), 1, byte).astype(np.uint8), divisor
+
+
 def scale_bytes(x, recipe, neighbours):
-    """One scale byte per block, and whether it is a NaN scale (255 because of NaN, Inf or a huge amax). neighbours: for
-    each block the numbers of those that share its scale."""
+    """One scale byte per block, the byte to divide by, and whether it is a NaN scale (255 because of NaN, Inf or a huge
+    amax). neighbours: for each block the numbers of those that share its scale."""
     amax = np.where(np.isnan(x), np.float32(0), np.abs(x)).max(axis=1)
     has_nan = np.isnan(x).any(axis=1)
     amax = np.array([amax[n].max() for n in neighbours], dtype=np.float32)
@@ -179,7 +186,8 @@ def scale_bytes(x, recipe, neighbours):
     if recipe.nan_byte is not None:
         byte = np.where(has_nan, recipe.nan_byte, byte)
         edge = edge | has_nan
-    return byte.astype(np.uint8), edge & (byte == 255)
+    byte, divisor = underflow_bytes(byte, ordinary & ~edge, recipe)
+    return byte, divisor, edge & (byte == 255)
 
 
 def stochastic_index(v, u):
@@ -216,7 +224,7 @@ def sign_bits(x, v, index, sign):
 
 
 def encode(x, byte, nan_scale, recipe, elements):
-    """Codes of the blocks under their scale bytes."""
+    """Codes of the blocks under the bytes by which values are divided."""
     nan = np.isnan(x)
     x64 = np.where(nan, np.float32(0), x).astype(np.float64)
     v = np.ldexp(x64, 127 - byte.astype(int)[:, None])
@@ -237,8 +245,8 @@ def encode(x, byte, nan_scale, recipe, elements):
 def quantize_blocks(x, recipe, neighbours=None, elements=None):
     """float32 (blocks, 32), transformed already -> codes (blocks, 32), scale bytes (blocks,)."""
     with np.errstate(all="ignore"):
-        byte, nan_scale = scale_bytes(x, recipe, np.arange(len(x))[:, None] if neighbours is None else neighbours)
-        return encode(x, byte, nan_scale, recipe, elements), byte
+        byte, divisor, nan_scale = scale_bytes(x, recipe, np.arange(len(x))[:, None] if neighbours is None else neighbours)
+        return encode(x, divisor, nan_scale, recipe, elements), byte
 
 
 def decode(codes, byte):
@@ -416,8 +424,9 @@ def recipe_of(options):
         value = getattr(options, field)
         if value is not None:
             recipe = replace(recipe, **{field: value})
-    # An underflow rule belongs to the profile's own scale rule.
-    if (recipe.underflow, recipe.scale) not in (("exact", "rceil"), ("wrap", "floor")):
+    # These say something about one scale rule only.
+    if (recipe.underflow, recipe.scale) in {(u, s) for u in ("exact", "wrap") for s in ("even", "floor", "ceil", "rceil")
+                                            } - {("exact", "rceil"), ("wrap", "floor")}:
         recipe = replace(recipe, underflow="plain")
     signs = options.hadamard_signs if options.hadamard_seed is None else seeded_signs(options.hadamard_seed)
     return replace(recipe, hadamard=options.hadamard or (0 if signs is None else 16), hadamard_signs=signs or 0,

@@ -33,12 +33,12 @@ def with_fields(**fields):
     return m.replace(TE, **fields)
 
 
-# The peers' scale bytes at special amax, as read in their sources. '-' is undefined there.
+# The peers' scale bytes at special amax, as they made them or as read in their sources. '-' is undefined there.
 PEERS = "te-hip te-triton aiter-even quark torchao-floor torchao-even torchao-rceil aiter triton-kernels ggml modelopt"
 SPECIAL_AMAX = """
-0                  127 127   0   0   0   0   0   0   0   0   0
-2^-149               0   0   0   0   0   0   0   0   0 232   0
-2^-126               0   0   0   0   0   0   0   1   1 255   0
+0                  127 127   0   1   0   0   0   0   0   0   0
+2^-149               0   0   0   1   0   0   0   0   0 232   0
+2^-126               0   0   0   1   0   0   0   1   1 255   0
 1.75*2^-125          1   1   1   1   0   1   1   1   1   0   1
 1e-10               91  91  91  91  91  91  92  92  92  91  92
 1.0                125 125 125 125 125 125 125 125 125 125 125
@@ -47,8 +47,8 @@ SPECIAL_AMAX = """
 1.75               126 126 126 126 125 126 126 126 126 125 126
 1.7578125          126 126 126 126 125 126 126 126 126 125 126
 6.03125            127 127 127 127 127 127 128 128 128 127 128
-3e38               253 254 254 254 252 255 253 253 253 252 253
-inf                253 254 254 254 255 255 255 255 255   -   -
+3e38               253 254 254 254 252 253 253 253 253 252 253
+inf                253 254 254 254 253 253 254 255 255   -   -
 """
 
 
@@ -146,6 +146,20 @@ def test_rceil_underflow():
     assert [byte_of("aiter", a) for a in (2.0 ** -149, 2.0 ** -128, quotient_2m127, above)] == [0, 1, 1, 1]
 
 
+def test_underflow_under_byte_0():
+    x = np.zeros((1, 32), dtype=np.float32)
+    x[0, :3] = 2.0 ** -126, -2.0 ** -127, -2.0 ** -140
+    for underflow, byte, codes in (("plain", 0, [4, 10, 8]), ("exact", 0, [4, 10, 8]), ("normal", 0, [2, 9, 8]),
+                                   ("unscaled", 0, [0, 8, 8]), ("raised", 1, [4, 10, 8])):
+        got_codes, got_byte = m.quantize_blocks(x, with_fields(scale="floor", underflow=underflow))
+        assert (got_byte[0], got_codes[0, :3].tolist()) == (byte, codes), (underflow, got_byte, got_codes)
+        x2 = x * np.float32(8)                             # byte 2: nothing differs
+        got_codes, got_byte = m.quantize_blocks(x2, with_fields(scale="floor", underflow=underflow))
+        assert (got_byte[0], got_codes[0, :3].tolist()) == (2, [6, 12, 8]), (underflow, got_byte, got_codes)
+        got_codes, got_byte = m.quantize_blocks(0 * x, with_fields(zero_byte=0, underflow=underflow))
+        assert (got_byte[0], got_codes[0, :3].tolist()) == (0, [0, 8, 8]), (underflow, got_byte, got_codes)
+
+
 def test_nonfinite():
     def block(*values):
         x = np.zeros((1, 32), dtype=np.float32)
@@ -155,7 +169,7 @@ def test_nonfinite():
     minus_nan = np.array([0xFFC00000], dtype=np.uint32).view(np.float32)[0]
     x = block(nan, minus_nan, 4, -4, -inf)
     want = {"te-hip": (253, [7, 15, 0, 8, 15]), "te-triton": (254, [0, 0, 0, 8, 15]), "aiter": (255, [7, 15, 0, 8, 15]),
-            "aiter-even": (254, [3, 11, 0, 8, 15]), "torchao-even": (255, [3] * 5), "microxcaling": (255, [7, 15, 7, 7, 7]),
+            "aiter-even": (254, [3, 11, 0, 8, 15]), "torchao-even": (255, [3, 11, 0, 8, 11]), "torchao-rceil": (255, [3] * 5), "microxcaling": (255, [7, 15, 7, 7, 7]),
             "modelopt": (255, [8] * 5), "compressed-tensors": (255, [0, 8, 0, 0, 8]), "flashinfer": (254, [7, 7, 0, 8, 15])}
     for profile, (byte, codes) in want.items():
         got_codes, got_byte = m.quantize_blocks(x, m.PROFILES[profile])

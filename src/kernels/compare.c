@@ -148,7 +148,7 @@ static void expect_from_golden(struct block_pair *block)
 static void expect_from_source(const struct mxq_panel_pair *pair, uint64_t row, uint64_t index,
                                struct block_pair *block)
 {
-    const struct mxq_scale scale = {block->test_byte, false};
+    const struct mxq_scale scale = {block->test_byte, block->test_byte, false};
     const struct mxq_thresholds thresholds = mxq_find_thresholds(pair->recipe->ties, block->test_byte);
     const struct mxq_thresholds midpoints = mxq_find_thresholds(MXQ_TIES_AWAY, block->test_byte);
     const bool rowwise = pair->direction == MXQ_ROWWISE;

@@ -778,7 +778,7 @@ GPU_FUNC struct mxq_scale write_rare(const struct rare *rare, uint8_t *to, uint3
     for (uint32_t i = 0; i < rare->nvalid; i++)
         add_to_amax(&amax, load_rare(rare, i));
     const struct mxq_scale scale = mxq_find_scale(recipe, amax);
-    const struct mxq_thresholds thresholds = mxq_find_thresholds(recipe->ties, scale.byte);
+    const struct mxq_thresholds thresholds = mxq_find_thresholds(recipe->ties, scale.divisor);
     GPU_LOOP
     for (uint32_t i = 0; i < 2 * nbytes; i++) {
         const uint32_t code = i < rare->nvalid ? encode_rare(recipe, scale, &thresholds, load_rare(rare, i)) : 0;
@@ -805,7 +805,7 @@ GPU_FUNC struct mxq_scale write_rare_transform(const struct rare *rare, uint8_t 
         add_to_amax(&amax, x[i]);
     }
     const struct mxq_scale scale = mxq_find_scale(recipe, amax);
-    const struct mxq_thresholds thresholds = mxq_find_thresholds(recipe->ties, scale.byte);
+    const struct mxq_thresholds thresholds = mxq_find_thresholds(recipe->ties, scale.divisor);
     GPU_LOOP
     for (uint32_t i = 0; i < 2 * nbytes; i++) {
         const uint32_t code = encode_rare(recipe, scale, &thresholds, x[0]);

@@ -135,11 +135,14 @@ enum mxq_sign {
     MXQ_NUM_SIGNS
 };
 
-/* What the scale rule does where amax is so small that the plain formula leaves the range. */
+/* What happens where amax is so small that the scale rule gives byte 0, or would give less. */
 enum mxq_underflow {
-    MXQ_UNDERFLOW_PLAIN, /* the formula, clamped to 0; rceil: any subnormal quotient but 0 gives 1 */
-    MXQ_UNDERFLOW_EXACT, /* rceil: a subnormal quotient gives 1 only above 2^-127 */
-    MXQ_UNDERFLOW_WRAP,  /* floor: floor(log2(amax)) + 125 modulo 256, as an 8-bit conversion leaves it */
+    MXQ_UNDERFLOW_PLAIN,    /* the formula, clamped to 0; rceil: any subnormal quotient but 0 gives 1 */
+    MXQ_UNDERFLOW_EXACT,    /* rceil: a subnormal quotient gives 1 only above 2^-127 */
+    MXQ_UNDERFLOW_WRAP,     /* floor: floor(log2(amax)) + 125 modulo 256, as an 8-bit conversion leaves it */
+    MXQ_UNDERFLOW_NORMAL,   /* as plain; but under byte 0 codes are computed with the scale 2^-126 of byte 1 */
+    MXQ_UNDERFLOW_UNSCALED, /* as exact; but under byte 0 codes are computed with the scale 1 */
+    MXQ_UNDERFLOW_RAISED,   /* as plain; but 1 is written for byte 0, under which codes are still computed */
     MXQ_NUM_UNDERFLOWS
 };
 

@@ -175,7 +175,9 @@ MXQ_FUNC uint8_t mxq_scale_rceil(const struct mxq_recipe *recipe, uint32_t amax)
     const uint32_t exponent = bits >> 23;
     const uint32_t fraction = bits & MXQ_F32_FRACTION;
     /* A subnormal fraction of 0x400000 is 2^-127, which is what byte 0 means. */
-    const uint32_t exact = exponent == 0 && recipe->underflow == MXQ_UNDERFLOW_EXACT ? 0x400000u : 0u;
+    const bool is_exact =
+        recipe->underflow == MXQ_UNDERFLOW_EXACT || recipe->underflow == MXQ_UNDERFLOW_UNSCALED;
+    const uint32_t exact = exponent == 0 && is_exact ? 0x400000u : 0u;
 
     return (uint8_t)(exponent + (fraction > exact));
 }
@@ -222,13 +224,26 @@ MXQ_FUNC uint8_t mxq_scale_finite(const struct mxq_recipe *recipe, uint32_t amax
 
 struct mxq_scale {
     uint8_t byte;
+    uint8_t divisor; /* the byte under which codes are computed: byte, but where an underflow says otherwise */
     bool is_nan; /* an edge made it NaN; a byte 255 that a wrapped rule or a zero byte gives is one like any other */
 };
+
+/* Of a rule that gave byte 0. */
+MXQ_FUNC void mxq_scale_underflow(const struct mxq_recipe *recipe, struct mxq_scale *scale)
+{
+    if (recipe->underflow == MXQ_UNDERFLOW_NORMAL)
+        scale->divisor = 1;
+    else if (recipe->underflow == MXQ_UNDERFLOW_UNSCALED)
+        scale->divisor = 127;
+    else if (recipe->underflow == MXQ_UNDERFLOW_RAISED)
+        scale->byte = 1;
+}
 
 MXQ_FUNC struct mxq_scale mxq_find_scale(const struct mxq_recipe *recipe, struct mxq_amax amax)
 {
     struct mxq_scale scale;
     bool edge = true;
+    bool is_rule = false;
 
     if (amax.bits < recipe->amax_floor)
         amax.bits = recipe->amax_floor;
@@ -242,8 +257,12 @@ MXQ_FUNC struct mxq_scale mxq_find_scale(const struct mxq_recipe *recipe, struct
     } else {
         scale.byte = mxq_scale_finite(recipe, amax.bits);
         edge = recipe->scale == MXQ_SCALE_EVEN || recipe->scale == MXQ_SCALE_EVEN_ABOVE;
+        is_rule = true;
     }
     scale.is_nan = edge && scale.byte == MXQ_SCALE_NAN;
+    scale.divisor = scale.byte;
+    if (is_rule && scale.byte == 0)
+        mxq_scale_underflow(recipe, &scale);
     return scale;
 }
 
@@ -401,7 +420,7 @@ MXQ_FUNC uint8_t mxq_encode_element(const struct mxq_recipe *recipe, uint32_t x,
     if (scale.is_nan)
         return mxq_encode_unscaled(recipe, x);
     if (recipe->ties == MXQ_TIES_STOCHASTIC)
-        return mxq_encode_stochastic(recipe, x, scale.byte, t->vanishing, mxq_random_bits(recipe->seed, place));
+        return mxq_encode_stochastic(recipe, x, scale.divisor, t->vanishing, mxq_random_bits(recipe->seed, place));
     return mxq_encode_value(recipe, x, t);
 }
 
@@ -413,7 +432,7 @@ MXQ_FUNC void mxq_encode_block(const struct mxq_recipe *recipe, struct mxq_scale
                                const uint32_t x[MXQ_BLOCK_NELEMS], unsigned ncodes, uint64_t place, uint64_t step,
                                uint8_t unit[MXQ_UNIT_NBYTES])
 {
-    const struct mxq_thresholds thresholds = mxq_find_thresholds(recipe->ties, scale.byte);
+    const struct mxq_thresholds thresholds = mxq_find_thresholds(recipe->ties, scale.divisor);
     uint8_t codes[MXQ_BLOCK_NELEMS] = {0};
 
     for (unsigned i = 0; i < ncodes; i++)

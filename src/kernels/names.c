@@ -76,7 +76,7 @@ const char *mxq_sign_name(enum mxq_sign sign)
 
 const char *mxq_underflow_name(enum mxq_underflow underflow)
 {
-    static const char *const names[] = {"plain", "exact", "wrap"};
+    static const char *const names[] = {"plain", "exact", "wrap", "normal", "unscaled", "raised"};
 
     return name_at(names, NELEMS(names), underflow);
 }
