@@ -70,7 +70,7 @@ _mxfp4q() {
     local stored="--scale-file --from-layout --from-nibbles --shape --raw --no-verify"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _mxfp4q_words quantize dequantize convert diff info gen bench selftest devices help --help --version
+        _mxfp4q_words quantize dequantize convert diff info gen bench selftest profiles devices help --help --version
         return
     fi
     # --option=value arrives as three words.
@@ -117,6 +117,8 @@ _mxfp4q() {
             -v --verbose --progress -h --help
         ;;
     bench:*) _mxfp4q_words --device --kernel -j --jobs --shape --rounds --json -h --help ;;
+    profiles:-*) _mxfp4q_words --json -h --help ;;
+    profiles:*) _mxfp4q_value --profile ;;
     selftest:*) _mxfp4q_words --device --kernel --seed --rounds --case --json -h --help ;;
     devices:*) _mxfp4q_words --json -h --help ;;
     *) _mxfp4q_files ;;

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 static const struct mxq_command *const commands[] = {
-    &mxq_cmd_quantize, &mxq_cmd_dequantize, &mxq_cmd_convert,  &mxq_cmd_diff,    &mxq_cmd_info,
-    &mxq_cmd_gen,      &mxq_cmd_bench,      &mxq_cmd_selftest, &mxq_cmd_devices,
+    &mxq_cmd_quantize, &mxq_cmd_dequantize, &mxq_cmd_convert,  &mxq_cmd_diff,     &mxq_cmd_info,
+    &mxq_cmd_gen,      &mxq_cmd_bench,      &mxq_cmd_selftest, &mxq_cmd_profiles, &mxq_cmd_devices,
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -28,6 +28,9 @@ extern const struct mxq_command mxq_cmd_bench;
 /* cmd_selftest.c */
 extern const struct mxq_command mxq_cmd_selftest;
 
+/* cmd_profiles.c */
+extern const struct mxq_command mxq_cmd_profiles;
+
 /* cmd_devices.c */
 extern const struct mxq_command mxq_cmd_devices;
 

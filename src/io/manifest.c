@@ -159,6 +159,17 @@ static json_t *pack_recipe(const struct mxq_manifest *m)
         r->nan_poisons, "nan_fills", r->nan_fills, "nan_code", r->nan_code, "nan_keeps_sign", r->nan_keeps_sign);
 }
 
+json_t *mxq_pack_profile(const struct mxq_profile *profile)
+{
+    const struct mxq_manifest manifest = {.profile = profile->name, .recipe = profile->recipe};
+    json_t *recipe = pack_recipe(&manifest);
+
+    json_object_del(recipe, "profile");
+    json_object_del(recipe, "overrides");
+    json_object_del(recipe, "hadamard_seed");
+    return recipe;
+}
+
 /*
  * Of data with the high nibble first, the word for the layout says so: whoever does not know this order must not take
  * the buffer for something else, and a reader ignores keys that it does not know, but refuses such words.

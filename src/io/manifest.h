@@ -65,6 +65,9 @@ const char *mxq_manifest_layout(const struct mxq_manifest_buffer *buffer);
  */
 json_t *mxq_pack_name(const char *name);
 
+/* The fields of a profile's recipe as manifests have them. NULL when there is no memory. */
+json_t *mxq_pack_profile(const struct mxq_profile *profile);
+
 /* The text of a manifest, to be freed; NULL when there is no memory. */
 char *mxq_format_manifest(const struct mxq_manifest *manifest);
 

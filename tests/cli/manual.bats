@@ -128,6 +128,8 @@ complete_in_bash() {
     [ "$output" = away ]
     run -0 complete_in_bash mxfp4q quantize --shuffle rowwise_data,r
     [ "$output" = rowwise_data,rowwise_scale ]
+    run -0 complete_in_bash mxfp4q profiles gg
+    [ "$output" = ggml ]
     run -0 complete_in_bash mxfp4q devices --j
     [ "$output" = --json ]
 }

@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# mxfp4q profiles: what profiles do, and what proves it.
+
+# shellcheck disable=SC2154 # run sets output, stderr and their lines
+
+load helper
+load files
+
+MODEL=$ROOT/scripts/model/profiles_model.py
+
+needs_numpy() {
+    "$PYTHON" -c 'import numpy' 2>/dev/null || skip "NumPy is not installed"
+}
+
+# One line of the output, by how it begins, with single spaces.
+line_of() {
+    grep -F -- "$1" <<<"$output" | head -n 1 | tr -s ' '
+}
+
+# ---- the list
+
+@test "profiles lists every profile once, with its switches and what proves it" {
+    local name
+    works profiles
+    is "$(line_of 'te-triton ')" "te-triton even away value 127 254 254 127: 0 0 127"
+    is "$(line_of 'torchao-floor ')" "torchao-floor floor even keep 0 252 255 255: 3 3 0"
+    is "$(line_of 'modelopt ')" "modelopt rceil zero nonpositive 0 253 255 255: 8 8 0"
+    for name in $("$MXFP4Q" profiles --json | sed -n 's/^    "profile": "\(.*\)",$/\1/p'); do
+        is "$(grep -c "^$name " <<<"$output")" 2
+    done
+    # The first table is 80 columns wide at most.
+    is "$(sed '/^$/q' <<<"$output" | grep -cE '.{81}')" 0
+}
+
+@test "profiles NAME explains each field of the recipe in words, and JSON has the same fields" {
+    local key name value
+    works profiles ggml te-hip
+    is "${lines[0]}" "ggml: llama.cpp quantize_row_mxfp4_ref"
+    is "$(line_of '  sign ')" " sign drop negative codes that are not zero: code 8 never occurs"
+    [[ $output == *$'\n'"te-hip: "* ]]
+    for name in $("$MXFP4Q" profiles --json | sed -n 's/^    "profile": "\(.*\)",$/\1/p'); do
+        works profiles "$name"
+        # A value without words would have nothing behind it.
+        is "$(sed 1d <<<"$output" | grep -cE '^  [a-z_]+ +[^ ]+$')" 0
+        "$MXFP4Q" profiles --json "$name" | sed -n '/"recipe"/,/}/s/^      "\(.*\)": \(.*\)$/\1 \2/p' | tr -d '",' |
+            sed -e 's/true$/yes/' -e 's/false$/no/' -e 's/null$/none/' >fields
+        [ "$(wc -l <fields)" -ge 14 ]
+        while read -r key value; do
+            echo "$name $key $value"
+            grep -qE "^  $key +$value( |\$)" <<<"$output"
+        done <fields
+    done
+}
+
+@test "the list says what the model makes of zeros, huge values, infinities and NaNs" {
+    needs_numpy
+    "$PYTHON" "$MODEL" "$MXFP4Q" list
+}
+
+# Roff source as the text it stands for; a block of text in a table becomes part of its row.
+text_of_tables() {
+    perl -0777 -pe 's/T\{\n(.*?)\nT\}/$1/gs; s/\\-/-/g; s/\\://g; s/\\\(aq/\x27/g'
+}
+
+# The rows of the table in mxfp4q.5 whose first line begins so.
+table_of_manual() {
+    text_of_tables <"$ROOT/man/mxfp4q.5" | sed -n "/^$1/,/^\.TE/p" | sed -e 1,2d -e '$d'
+}
+
+@test "the tables of mxfp4q.5 are what profiles --json says" {
+    [ -x "$PYTHON" ] || skip "$PYTHON is not installed"
+    "$MXFP4Q" profiles --json >list.json
+    "$PYTHON" -c '
+import json
+def word(value):
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+def write(name, rows):
+    open(name, "w").write("".join("|".join(map(word, row)) + "\n" for row in rows))
+told = json.load(open("list.json"))
+for e in told:
+    e["recipe"]["pad_fill"] = e["pad_fill"]
+write("switches", [[e["profile"]] + [e["recipe"][k] for k in "scale ties sign zero_byte pad_fill".split()] for e in told])
+write("edges", [[e["profile"]] + [e["recipe"][k] for k in "underflow sixth huge_byte infinity_byte nan_poisons nan_fills \
+nan_code nan_keeps_sign".split()] for e in told])
+write("evidence", [[e["profile"], "{peer} {version}: {how}".format(**e["evidence"])] for e in told])'
+    [ "$(wc -l <evidence)" -ge 15 ]
+    is "$(grep -c unknown evidence)" 0
+    diff switches <(table_of_manual 'profile|scale')
+    diff edges <(table_of_manual 'profile|underfl')
+    diff evidence <(table_of_manual 'profile|proved')
+}
+
+@test "what proves the profiles is what the vectors of peers say" {
+    local evidence=$TESTDATA/peers/EVIDENCE
+    [ -e "$evidence" ] || skip "there is no $evidence"
+    [ -x "$PYTHON" ] || skip "$PYTHON is not installed"
+    "$MXFP4Q" profiles --json >list.json
+    "$PYTHON" -c '
+import json, sys
+told = {e["profile"]: "\t".join(e["evidence"][k] for k in ("peer", "version", "how")) for e in json.load(open("list.json"))}
+for line in open(sys.argv[1]):
+    name, rest = line.rstrip("\n").split("\t", 1)
+    assert told.get(name) == rest, (name, told.get(name), rest)' "$evidence"
+}
+
+# ---- bad words
+
+@test "an unknown profile is refused with the names that are near" {
+    refuses 'profiles: no profile "te-hp"; did you mean te-hip? (see mxfp4q profiles)' profiles te-hp
+    refuses 'profiles: no profile "triton"; did you mean te-triton or triton-kernels? (see mxfp4q profiles)' \
+        profiles te-hip triton
+    refuses 'profiles: no profile "torchao"; did you mean torchao-floor, torchao-even or torchao-rceil? (see mxfp4q profiles)' \
+        profiles te-hip torchao
+    refuses 'profiles: no profile "int8" (see mxfp4q profiles)' profiles int8
+    refuses 'profiles: no profile "" (see mxfp4q profiles)' profiles ""
+    refuses "profiles: no profile \"$(printf '%0200d' 0)\" (see mxfp4q profiles)" profiles "$(printf '%0200d' 0)"
+}
+
+@test "wrong usage is refused" {
+    refuses 'profiles: unknown, ambiguous or misused option --wrong (see mxfp4q profiles --help)' profiles --wrong
+    run -0 "$MXFP4Q" profiles --help
+}
