@@ -117,7 +117,7 @@ _mxfp4q() {
             -v --verbose --progress -h --help
         ;;
     bench:*) _mxfp4q_words --device --kernel -j --jobs --shape --rounds --json -h --help ;;
-    profiles:-*) _mxfp4q_words --json -h --help ;;
+    profiles:-*) _mxfp4q_words --diff --json -h --help ;;
     profiles:*) _mxfp4q_value --profile ;;
     selftest:*) _mxfp4q_words --device --kernel --seed --rounds --case --json -h --help ;;
     devices:*) _mxfp4q_words --json -h --help ;;

@@ -1,7 +1,8 @@
-/* cmd_profiles.c - mxfp4q profiles: what profiles do, and what proves it */
+/* cmd_profiles.c - mxfp4q profiles: what profiles do, and where two differ */
 #include "cli/json.h"
 #include "cli/main.h"
 #include "cli/msg.h"
+#include "cli/profile_diff.h"
 #include "cli/profile_list.h"
 #include "cli/suggest.h"
 #include "cli/words.h"
@@ -12,16 +13,19 @@
 #define MAX_PROFILES 256
 
 enum {
-    OPT_JSON = 256,
+    OPT_DIFF = 256,
+    OPT_JSON,
 };
 
 static const struct mxq_option options[] = {
+    {OPT_DIFF, "diff", NULL, "say on which inputs the profiles A and B differ"},
     {OPT_JSON, "json", NULL, "print JSON"},
     {'h', "help", NULL, "print this help"},
     {0, NULL, NULL, NULL},
 };
 
 struct request {
+    bool diff;
     bool json;
     bool help;
     const struct mxq_profile *profiles[MAX_PROFILES]; /* those named, or all */
@@ -34,6 +38,8 @@ struct request {
 static bool take_option(struct request *r, int opt)
 {
     switch (opt) {
+    case OPT_DIFF:
+        return r->diff = true;
     case OPT_JSON:
         return r->json = true;
     case 'h':
@@ -76,27 +82,57 @@ static bool take_profiles(struct request *r, int nnames, char *names[])
     return true;
 }
 
+static bool check_request(const struct request *r)
+{
+    if (!r->diff || (r->named && r->nprofiles == 2))
+        return true;
+    mxq_print_error("profiles: --diff needs the names of two profiles");
+    return false;
+}
+
 /* ---------------------------------------------------------------------------------------------- telling */
 
-static bool tell(const struct request *r, struct mxq_fault *fault)
+static bool tell_text(const struct request *r, const struct mxq_profile_difference *difference, struct mxq_fault *fault)
 {
-    json_t *root;
+    if (r->diff) {
+        mxq_print_profile_difference(difference);
+        return true;
+    }
+    return r->named ? mxq_print_profile_words(r->profiles, r->nprofiles, fault)
+                    : mxq_print_profile_table(r->profiles, r->nprofiles, fault);
+}
+
+static bool tell_json(const struct request *r, const struct mxq_profile_difference *difference, struct mxq_fault *fault)
+{
+    json_t *root =
+        r->diff ? mxq_pack_profile_difference(difference) : mxq_pack_profiles(r->profiles, r->nprofiles, fault);
     bool good;
 
-    if (!r->json)
-        return r->named ? mxq_print_profile_words(r->profiles, r->nprofiles, fault)
-                        : mxq_print_profile_table(r->profiles, r->nprofiles, fault);
-    root = mxq_pack_profiles(r->profiles, r->nprofiles, fault);
-    if (root == NULL)
+    if (root == NULL && fault->text[0] != '\0')
         return false;
     good = mxq_print_json(root);
     json_decref(root);
     return good;
 }
 
+static int tell(const struct request *r)
+{
+    struct mxq_profile_difference difference;
+    struct mxq_fault fault = {""};
+    bool good = !r->diff || mxq_compare_profiles(r->profiles[0], r->profiles[1], &difference, &fault);
+
+    if (good)
+        good = r->json ? tell_json(r, &difference, &fault) : tell_text(r, &difference, &fault);
+    if (!good) {
+        if (fault.text[0] != '\0')
+            mxq_print_error("%s", fault.text);
+        return MXQ_EXIT_TROUBLE;
+    }
+    return r->diff && !mxq_profiles_agree(&difference) ? MXQ_EXIT_DIFFERENT : MXQ_EXIT_OK;
+}
+
 static int run(int argc, char *argv[])
 {
-    struct mxq_fault fault = {""};
     struct request r;
     const char *value;
     int opt;
@@ -109,19 +145,15 @@ static int run(int argc, char *argv[])
         mxq_print_help(&mxq_cmd_profiles);
         return MXQ_EXIT_OK;
     }
-    if (!take_profiles(&r, argc - optind, argv + optind))
+    if (!take_profiles(&r, argc - optind, argv + optind) || !check_request(&r))
         return MXQ_EXIT_TROUBLE;
-    if (tell(&r, &fault))
-        return MXQ_EXIT_OK;
-    if (fault.text[0] != '\0')
-        mxq_print_error("%s", fault.text);
-    return MXQ_EXIT_TROUBLE;
+    return tell(&r);
 }
 
 const struct mxq_command mxq_cmd_profiles = {
     .name = "profiles",
-    .summary = "list profiles, what they do and what proves them",
-    .synopsis = "[OPTION]... [PROFILE]...",
+    .summary = "list profiles, say on which inputs two differ",
+    .synopsis = "[OPTION]... [PROFILE]... | --diff A B",
     .options = options,
     .run = run,
 };

@@ -27,7 +27,8 @@ static int print_program_help(void)
         printf("  %-12s%s\n", commands[i]->name, commands[i]->summary);
     printf(
         "\n  --help      this text; after a command, its own\n  --version   the version\n\n"
-        "Exit status: 0 done; 1 different (diff, selftest); 2 trouble: usage, file, data or device. See mxfp4q(1).\n");
+        "Exit status: 0 done; 1 different (diff, selftest, profiles --diff); 2 trouble: usage, file, data or device.\n"
+        "See mxfp4q(1).\n");
     return MXQ_EXIT_OK;
 }
 

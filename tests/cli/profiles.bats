@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# mxfp4q profiles: what profiles do, and what proves it.
+# mxfp4q profiles: what profiles do, and where two differ.
 
 # shellcheck disable=SC2154 # run sets output, stderr and their lines
 
@@ -10,6 +10,12 @@ MODEL=$ROOT/scripts/model/profiles_model.py
 
 needs_numpy() {
     "$PYTHON" -c 'import numpy' 2>/dev/null || skip "NumPy is not installed"
+}
+
+# The program must find a difference, and say nothing on standard error.
+differs() {
+    run -1 --separate-stderr "$MXFP4Q" profiles "$@"
+    is "$stderr" ""
 }
 
 # One line of the output, by how it begins, with single spaces.
@@ -108,7 +114,7 @@ for line in open(sys.argv[1]):
 @test "an unknown profile is refused with the names that are near" {
     refuses 'profiles: no profile "te-hp"; did you mean te-hip? (see mxfp4q profiles)' profiles te-hp
     refuses 'profiles: no profile "triton"; did you mean te-triton or triton-kernels? (see mxfp4q profiles)' \
-        profiles te-hip triton
+        profiles --diff te-hip triton
     refuses 'profiles: no profile "torchao"; did you mean torchao-floor, torchao-even or torchao-rceil? (see mxfp4q profiles)' \
         profiles te-hip torchao
     refuses 'profiles: no profile "int8" (see mxfp4q profiles)' profiles int8
@@ -117,6 +123,72 @@ for line in open(sys.argv[1]):
 }
 
 @test "wrong usage is refused" {
+    refuses 'profiles: --diff needs the names of two profiles' profiles --diff
+    refuses 'profiles: --diff needs the names of two profiles' profiles --diff te-hip
+    refuses 'profiles: --diff needs the names of two profiles' profiles --diff te-hip ggml quark
     refuses 'profiles: unknown, ambiguous or misused option --wrong (see mxfp4q profiles --help)' profiles --wrong
+    run -2 "$MXFP4Q" profiles --diff te-hip te-hp
     run -0 "$MXFP4Q" profiles --help
+}
+
+# ---- where two differ
+
+@test "a profile does not differ from itself: status 0" {
+    local name
+    for name in te-hip ggml modelopt; do
+        works profiles --diff "$name" "$name"
+        is "$output" "$name and $name make the same bytes of everything that was tried"
+        works profiles --diff "$name" "$name" --json
+        [[ $output == *'"equal": true'* ]]
+    done
+}
+
+@test "te-hip and te-triton differ in ties, -0, NaNs, infinities and huge values" {
+    differs --diff te-hip te-triton
+    is "${#lines[@]}" 14
+    is "$(line_of 'amax 1.75 * 2^127')" "amax 1.75 * 2^127 and more 0.098 % 2.9774707e+38 253: 6 254: 4"
+    is "$(line_of 'amax infinite')" "amax infinite - inf -inf 1.7014118e+38 -1.7014118e+38 253: 7 15 4 12 254: 7 15 2 10"
+    is "$(line_of 'tie: 0.25')" "tie: 0.25 * scale, + and - - 4 0.25 127: 6 0 127: 6 1"
+    is "$(line_of 'tie: 1.25')" "tie: 1.25 * scale, + and - - 4 1.25 127: 6 2 127: 6 3"
+    is "$(line_of 'tie: 2.5')" "tie: 2.5 * scale, + and - - 4 2.5 127: 6 4 127: 6 5"
+    is "$(line_of 'tie: 5 ')" "tie: 5 * scale, + and - - 5 5 127: 6 6 127: 7 7"
+    is "$(line_of '-0 ')" "-0 - 4 -0 127: 6 8 127: 6 0"
+    is "$(line_of 'a NaN')" "a NaN beside finite values - 4 -4 nan 127: 6 14 7 127: 6 14 0"
+    is "${lines[13]}" "scales differ for 32 of the 32640 finite amax of BF16 (0.098 %)"
+}
+
+@test "aiter and aiter-even differ in scales above 1.5 * 2^k, and where amax is tiny" {
+    differs --diff aiter aiter-even
+    is "$(line_of 'amax between 1.5')" "amax between 1.5 * 2^k and 1.75 * 2^k 23.839 % 6.03125 128: 5 127: 7"
+    is "$(line_of 'amax below 2^-126')" "amax below 2^-126 0.389 % 9.1835e-41 1: 0 0: 0"
+    is "$(grep -c '^tie' <<<"$output")" 0
+    is "$(line_of 'amax 1.75 * 2^k ')" ""
+    # The other way round, the columns are exchanged.
+    differs --diff aiter-even aiter
+    is "$(line_of 'amax between 1.5')" "amax between 1.5 * 2^k and 1.75 * 2^k 23.839 % 6.03125 127: 7 128: 5"
+}
+
+@test "aiter and triton-kernels differ in one FP32 amax, and quark and aiter-even in NaNs only" {
+    differs --diff aiter triton-kernels
+    is "${#lines[@]}" 3
+    is "$(tr -s ' ' <<<"${lines[1]}")" "amax that only FP32 has - 4e-45 1: 0 0: 0"
+    differs --diff quark aiter-even
+    is "$(sed '1d;$d' <<<"$output" | grep -cv 'NaN')" 0
+    is "${#lines[@]}" 6
+}
+
+@test "each profile differs from the next one as it does in the model" {
+    needs_numpy
+    "$PYTHON" "$MODEL" "$MXFP4Q" diff
+}
+
+@test "every kernel finds the same differences" {
+    local kernel
+    run -1 env MXFP4Q_KERNEL=scalar "$MXFP4Q" profiles --diff ggml modelopt --json
+    is "$(grep -c '"class"' <<<"$output")" 16
+    echo "$output" >scalar.json
+    for kernel in $("$MXFP4Q" devices | grep -v 'not on this machine' | sed -n 's/^ [* ] \([a-z0-9]*\) .*/\1/p'); do
+        MXFP4Q_KERNEL=$kernel "$MXFP4Q" profiles --diff ggml modelopt --json >"$kernel.json" || [ $? -eq 1 ]
+        cmp "$kernel.json" scalar.json
+    done
 }
