@@ -26,7 +26,7 @@ _mxfp4q_list() {
 _mxfp4q_value() {
     local buffers="rowwise_data rowwise_scale columnwise_data columnwise_scale"
     case $1 in
-    -o | --output | --source | --test-scale | --golden-scale | --heatmap | --scale-file) _mxfp4q_files ;;
+    -o | --output | --source | --test-scale | --golden-scale | --heatmap | --scale-file | --measure) _mxfp4q_files ;;
     --nibbles | --from-nibbles) _mxfp4q_words low high ;;
     --to | --from) _mxfp4q_words ggml ;;
     --rules) _mxfp4q_words exact mxfp8 te-mxfp4 ;;
@@ -117,7 +117,9 @@ _mxfp4q() {
             -v --verbose --progress -h --help
         ;;
     bench:*) _mxfp4q_words --device --kernel -j --jobs --shape --rounds --json -h --help ;;
-    profiles:-*) _mxfp4q_words --diff --json -h --help ;;
+    profiles:-*)
+        _mxfp4q_words --diff --measure --json --direction "$input" -j --jobs -q --quiet -h --help
+        ;;
     profiles:*) _mxfp4q_value --profile ;;
     selftest:*) _mxfp4q_words --device --kernel --seed --rounds --case --json -h --help ;;
     devices:*) _mxfp4q_words --json -h --help ;;

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Holds `mxfp4q profiles --json` and `--diff` against the model.
+"""Holds `mxfp4q profiles --json`, `--diff` and `--measure` against the model.
 
 The program finds differences of profiles by quantizing many small blocks; here the same inputs go through
 mxfp4_model.py, classes are told apart by comparing float64 values, and what counts is which classes differ, how many of
 all BF16 amax, and that every example is what both profiles make of it.
 
-    profiles_model.py PROGRAM list   the bytes of special inputs, of every profile
-    profiles_model.py PROGRAM diff   each profile with the next one
+    profiles_model.py PROGRAM list               the bytes of special inputs, of every profile
+    profiles_model.py PROGRAM diff               each profile with the next one
+    profiles_model.py PROGRAM measure FILE.npy   every profile against the first one, in both directions
 """
 import json
 import subprocess
@@ -180,11 +181,38 @@ def check_list(program):
         assert entry["pad_fill"] == model.PROFILES[name].pad_fill, name
 
 
+def check_measure(program, path):
+    with open(path, "rb") as file:
+        kind, raw = model.parse_npy(file.read(), None)
+    rowwise = model.widen(model.flatten(raw, None), kind)
+    for direction, x in (("rowwise", rowwise), ("columnwise", rowwise.T)):
+        told, _ = run(program, "--measure", path, "--direction", direction)
+        assert len(told) == 1 and len(told[0]["profiles"]) == len(model.PROFILES), told
+        codes, scales = model.quantize_matrix(x, model.PROFILES[told[0]["reference"]])
+        for entry in told[0]["profiles"]:
+            other_codes, other_scales = model.quantize_matrix(x, model.PROFILES[entry["profile"]])
+            assert (entry["codes"], entry["scales"]) == (x.size, scales.size), entry
+            assert entry["different_codes"] == np.count_nonzero(codes != other_codes), entry
+            assert entry["different_scales"] == np.count_nonzero(scales != other_scales), entry
+            check_losses(entry, x.astype(np.float64), other_codes, other_scales)
+
+
+def check_losses(entry, x, codes, scales):
+    values = np.concatenate((model.MAGNITUDES, -model.MAGNITUDES))
+    scale = np.repeat(2.0 ** (scales.astype(np.float64) - 127), model.BLOCK, axis=1)[:, :x.shape[1]]
+    decoded = values[codes[:, :x.shape[1]]] * scale
+    snr = 10 * np.log10(np.sum(x * x) / np.sum((x - decoded) ** 2))
+    assert abs(entry["snr_db"] - snr) < 1e-9 * snr, (entry, snr)
+    assert abs(entry["saturated"] - np.mean(np.abs(x) > 6 * scale)) < 1e-12, entry
+
+
 def main():
     program, what = sys.argv[1:3]
     names = list(model.PROFILES)
     if what == "list":
         check_list(program)
+    elif what == "measure":
+        check_measure(program, sys.argv[3])
     else:
         for a, b in zip(names, names[1:] + names[:1]):
             check_diff(program, a, b)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# mxfp4q profiles: what profiles do, and where two differ.
+# mxfp4q profiles: what profiles do, where two differ, and what that means for a matrix.
 
 # shellcheck disable=SC2154 # run sets output, stderr and their lines
 
@@ -7,6 +7,7 @@ load helper
 load files
 
 MODEL=$ROOT/scripts/model/profiles_model.py
+WEIGHT=$TESTDATA/minilm_l6_attn_query.bf16.npy
 
 needs_numpy() {
     "$PYTHON" -c 'import numpy' 2>/dev/null || skip "NumPy is not installed"
@@ -116,7 +117,7 @@ for line in open(sys.argv[1]):
     refuses 'profiles: no profile "triton"; did you mean te-triton or triton-kernels? (see mxfp4q profiles)' \
         profiles --diff te-hip triton
     refuses 'profiles: no profile "torchao"; did you mean torchao-floor, torchao-even or torchao-rceil? (see mxfp4q profiles)' \
-        profiles te-hip torchao
+        profiles --measure missing torchao
     refuses 'profiles: no profile "int8" (see mxfp4q profiles)' profiles int8
     refuses 'profiles: no profile "" (see mxfp4q profiles)' profiles ""
     refuses "profiles: no profile \"$(printf '%0200d' 0)\" (see mxfp4q profiles)" profiles "$(printf '%0200d' 0)"
@@ -126,6 +127,10 @@ for line in open(sys.argv[1]):
     refuses 'profiles: --diff needs the names of two profiles' profiles --diff
     refuses 'profiles: --diff needs the names of two profiles' profiles --diff te-hip
     refuses 'profiles: --diff needs the names of two profiles' profiles --diff te-hip ggml quark
+    refuses 'profiles: --direction, -j and options of the input need --measure' profiles --direction columnwise
+    refuses 'profiles: --direction, -j and options of the input need --measure' profiles --diff te-hip ggml --dtype f32
+    refuses '--direction: "both" is not one of: rowwise, columnwise' profiles --measure w.npy --direction both
+    refuses 'profiles: --shape needs --dtype' profiles --measure w.npy --shape 2x2
     refuses 'profiles: unknown, ambiguous or misused option --wrong (see mxfp4q profiles --help)' profiles --wrong
     run -2 "$MXFP4Q" profiles --diff te-hip te-hp
     run -0 "$MXFP4Q" profiles --help
@@ -191,4 +196,127 @@ for line in open(sys.argv[1]):
         MXFP4Q_KERNEL=$kernel "$MXFP4Q" profiles --diff ggml modelopt --json >"$kernel.json" || [ $? -eq 1 ]
         cmp "$kernel.json" scalar.json
     done
+    MXFP4Q_KERNEL=none run -2 "$MXFP4Q" profiles --measure "$WEIGHT"
+    is "$output" "mxfp4q: MXFP4Q_KERNEL names no kernel that this machine can run"
+}
+
+# ---- a matrix
+
+# The counts that --measure prints for profile $2 against $1, computed from what quantize makes; more arguments are its.
+counts_of() {
+    local a=$1 b=$2
+    shift 2
+    "$MXFP4Q" quantize -q --no-fsync --layout linear --format raw --profile "$a" -o a "$@"
+    "$MXFP4Q" quantize -q --no-fsync --layout linear --format raw --profile "$b" -o b "$@"
+    # cmp prints both bytes in octal, of which the low nibble may differ, the high one, or both.
+    cmp -l a.rowwise_data.raw b.rowwise_data.raw | awk '
+        function octal(s) { return int(s / 100) * 64 + int(s / 10) % 10 * 8 + s % 10 }
+        { a = octal($2); b = octal($3); n += (a % 16 != b % 16) + (int(a / 16) != int(b / 16)) }
+        END { printf "%d ", n }'
+    cmp -l a.rowwise_scale.raw b.rowwise_scale.raw | wc -l
+    rm -f a.* b.*
+}
+
+@test "--measure counts the codes and scales that cmp finds different between two results" {
+    local name
+    works profiles --measure "$WEIGHT"
+    is "${lines[0]}" "$WEIGHT: 384 rows x 384 cols, rowwise; codes and scales that differ from te-hip"
+    for name in te-triton aiter torchao-ceil ggml quark; do
+        is "$(line_of "$name " | cut -d ' ' -f 5,8)" "$(counts_of te-hip "$name" "$WEIGHT")"
+    done
+    works profiles --measure "$WEIGHT" ggml aiter
+    is "${#lines[@]}" 4
+    is "${lines[0]}" "$WEIGHT: 384 rows x 384 cols, rowwise; codes and scales that differ from ggml"
+    is "$(line_of 'aiter ' | cut -d ' ' -f 5,8)" "$(counts_of ggml aiter "$WEIGHT")"
+    works profiles --measure "$WEIGHT" aiter
+    is "${#lines[@]}" 3
+    is "$(line_of 'aiter ' | cut -d ' ' -f 5,8)" "$(counts_of te-hip aiter "$WEIGHT")"
+}
+
+@test "--measure has the SNR and the saturated share of quantize --report" {
+    works quantize "$WEIGHT" -o w --profile torchao-floor --no-fsync --direction columnwise --report --json
+    echo "$output" >report.json
+    works profiles --measure "$WEIGHT" torchao-floor --direction columnwise --json
+    echo "$output" >measure.json
+    is "$(json_value measure.json "[0]['profiles'][0]['snr_db']")" \
+        "$(json_value report.json "[0]['report']['columnwise']['snr_db']")"
+    is "$(json_value measure.json "[0]['profiles'][0]['saturated']")" \
+        "$(json_value report.json "[0]['report']['columnwise']['saturated']")"
+}
+
+@test "--measure agrees with the model: a weight, ragged rows, several panels, both directions" {
+    needs_numpy
+    "$PYTHON" "$MODEL" "$MXFP4Q" measure "$WEIGHT"
+    works gen --shape 37x101 --pattern lognormal --dtype f16 -o ragged
+    "$PYTHON" "$MODEL" "$MXFP4Q" measure ragged.npy
+    works gen --shape 1031x1057 --pattern ties -o panels
+    "$PYTHON" "$MODEL" "$MXFP4Q" measure panels.npy
+}
+
+@test "--measure does not depend on the number of threads" {
+    local n
+    works gen --shape 3000x2100 --pattern lognormal -o big
+    works profiles --measure big.npy te-hip te-triton -j 1
+    echo "$output" >one
+    for n in 2 5; do
+        works profiles --measure big.npy te-hip te-triton -j "$n"
+        echo "$output" | diff - one
+    done
+}
+
+@test "--measure reads what quantize reads: raw, gzip, pipes, archives, Fortran order" {
+    local wanted
+    make_npy w.npy 40 70
+    works profiles --measure w.npy te-triton
+    wanted=${lines[2]}
+    tail -c +129 w.npy >w.raw
+    works profiles --measure w.raw --shape 40x70 --dtype bf16 te-triton
+    is "${lines[2]}" "$wanted"
+    gzip -k w.npy
+    works profiles --measure w.npy.gz te-triton
+    is "${lines[2]}" "$wanted"
+    run -0 "$MXFP4Q" profiles --measure - te-triton <w.npy
+    is "${lines[2]}" "$wanted"
+    make_zip w.npz deflated a.npy=w.npy b.npy=w.npy
+    works profiles --measure w.npz te-triton
+    is "${lines[0]%%,*}" "w.npz:a: 40 rows x 70 cols"
+    is "${#lines[@]}" 6
+    works profiles --measure w.npz --member b te-triton
+    is "${lines[2]}" "$wanted"
+    works profiles --measure w.npy --flatten 0 te-triton
+    is "${lines[0]%%,*}" "w.npy: 1 rows x 2800 cols"
+    refuses '"w.npy": no axis 3 to flatten at: the tensor has rank 2' profiles --measure w.npy --flatten 3
+}
+
+@test "--measure of nothing, zeros, infinities and NaNs has no SNR" {
+    npy_header '<V2' '(0, 32)' >empty.npy
+    works profiles --measure empty.npy te-hip te-triton
+    is "$(line_of 'te-triton ')" "te-triton - 0.000 % 0 0.000 % 0 0.000 %"
+    works gen --shape 2x32 --pattern zeros -o zeros
+    works profiles --measure zeros.npy te-hip aiter
+    is "$(line_of 'aiter ')" "aiter - 0.000 % 0 0.000 % 2 100.000 %"
+    works gen --shape 32x9152 --pattern edges -o edges
+    works profiles --measure edges.npy te-hip te-triton --json
+    echo "$output" >edges.json
+    is "$(json_value edges.json "[0]['profiles'][1]['snr_db']")" None
+}
+
+@test "--measure of a file that cannot be read is refused" {
+    refuses '"missing.npy": cannot open: No such file or directory' profiles --measure missing.npy
+    make_npy w.npy 40 70
+    truncate -s 1000 w.npy
+    run -2 --separate-stderr "$MXFP4Q" profiles --measure w.npy
+    is "$output" ""
+    is "${#stderr_lines[@]}" 1
+    run -2 --separate-stderr "$MXFP4Q" profiles --measure w.npy --json
+    is "$output" ""
+}
+
+@test "--diff and --measure together: the table, then the counts; the status of --diff" {
+    differs --diff te-hip te-triton --measure "$WEIGHT"
+    is "${#lines[@]}" 18
+    is "${lines[14]}" "$WEIGHT: 384 rows x 384 cols, rowwise; codes and scales that differ from te-hip"
+    differs --diff te-hip te-triton --measure "$WEIGHT" --json
+    echo "$output" >both.json
+    is "$(json_value both.json "['diff']['b'], len(json.load(open('both.json'))['measure'][0]['profiles'])")" "('te-triton', 2)"
 }
