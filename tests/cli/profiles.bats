@@ -320,3 +320,26 @@ counts_of() {
     echo "$output" >both.json
     is "$(json_value both.json "['diff']['b'], len(json.load(open('both.json'))['measure'][0]['profiles'])")" "('te-triton', 2)"
 }
+
+# ---- the README
+
+# What the README shows under a command, and the command itself.
+in_readme() {
+    sed -n "/^    \\\$ $1/,/^\$/s/^    //p" "$ROOT/README.md" | sed '/^$/d'
+}
+
+@test "the tables of the README are what its commands print" {
+    local command part
+    mkdir bin
+    ln -s "$(realpath "$MXFP4Q")" bin/mxfp4q
+    PATH=$PWD/bin:$PATH
+    cd "$ROOT"
+    for part in 'mxfp4q profiles --measure' 'mxfp4q profiles --diff'; do
+        command=$(in_readme "$part" | sed -n '1s/^\$ //p')
+        [[ $command == "$part"* ]]
+        echo "$command"
+        run bash -c "$command"
+        diff <(in_readme "$part" | sed 1d) <(echo "$output")
+        [ "${#lines[@]}" -ge 10 ]
+    done
+}
