@@ -38,7 +38,8 @@ _mxfp4q_value() {
     --direction) _mxfp4q_words rowwise columnwise both ;;
     --profile)
         _mxfp4q_words te-hip te-triton aiter aiter-even quark torchao-floor torchao-even torchao-rceil torchao-ceil \
-            triton-kernels ggml compressed-tensors modelopt flashinfer microxcaling
+            triton-kernels ggml compressed-tensors modelopt flashinfer microxcaling \
+            fbgemm-even primus-hip primus-triton aiter-hip-floor mlx-cpu mlx-gpu mlx-cpu-nearlog mlx-gpu-nearlog
         ;;
     --scale) _mxfp4q_words even floor ceil rceil even-above nearlog ;;
     --ties) _mxfp4q_words even away zero stochastic ;;

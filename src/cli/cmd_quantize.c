@@ -107,7 +107,8 @@ const struct mxq_command mxq_cmd_quantize = {
     .synopsis = "[OPTION]... INPUT... -o OUT",
     .epilogue =
         "Profiles: te-hip te-triton aiter aiter-even quark torchao-floor torchao-even torchao-rceil torchao-ceil\n"
-        "triton-kernels ggml compressed-tensors modelopt flashinfer microxcaling. See mxfp4q(1) and mxfp4q(5).",
+        "triton-kernels ggml compressed-tensors modelopt flashinfer microxcaling fbgemm-even primus-hip\n"
+        "primus-triton aiter-hip-floor mlx-cpu mlx-gpu mlx-cpu-nearlog mlx-gpu-nearlog. See mxfp4q(1) and mxfp4q(5).",
     .options = options,
     .run = run,
 };

@@ -114,7 +114,7 @@ int mxq_next_option(const struct mxq_command *command, int argc, char *argv[], c
 
 bool mxq_parse_word(const char *option, const char *text, mxq_name_func name, unsigned *value)
 {
-    char words[256] = "";
+    char words[1024] = "";
 
     for (unsigned i = 0; name(i) != NULL; i++) {
         if (strcmp(name(i), text) == 0) {

@@ -2,6 +2,7 @@
 #include "cli/selftest.h"
 
 #include "kernels/layout.h"
+#include "kernels/mxq_gpu.h"
 
 #include <string.h>
 
@@ -31,11 +32,22 @@ static unsigned pick(struct mxq_selftest_case *c, unsigned n)
 
 /* ---- what a case is where nothing else is chosen */
 
+/* Profiles that GPUs take, by their number among these. Kernels of CPUs leave what they do not take to scalar. */
+static const struct mxq_profile *get_profile(unsigned index)
+{
+    const struct mxq_profile *profile;
+
+    for (size_t i = 0; (profile = mxq_get_profile(i)) != NULL; i++)
+        if (mxq_gpu_takes(&profile->recipe) && index-- == 0)
+            return profile;
+    return NULL;
+}
+
 static unsigned count_profiles(void)
 {
     unsigned n = 0;
 
-    while (mxq_get_profile(n) != NULL)
+    while (get_profile(n) != NULL)
         n++;
     return n;
 }
@@ -51,7 +63,7 @@ static uint64_t pick_size(struct mxq_selftest_case *c)
 
 static void take_profile(struct mxq_selftest_case *c, unsigned index)
 {
-    c->profile = mxq_get_profile(index);
+    c->profile = get_profile(index);
     mxq_init_options(&c->options, c->profile);
 }
 

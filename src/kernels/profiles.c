@@ -50,6 +50,22 @@ static const struct mxq_profile profiles[] = {
      RECIPE(RCEIL, EVEN, KEEP, 0, UNSCALED, PRODUCT, 253, 254, false, false, 7, false), 0},
     {"microxcaling", "microsoft/microxcaling",
      RECIPE(FLOOR, AWAY, KEEP, 0, PLAIN, QUOTIENT, 253, 255, true, true, 7, true), 0},
+    {"fbgemm-even", "FBGEMM MX4, RoundingMode.even",
+     RECIPE(EVEN_ABOVE, AWAY, KEEP, 0, PLAIN, QUOTIENT, 252, 252, false, false, 7, true), 0},
+    {"primus-hip", "Primus-Turbo, HIP kernel",
+     RECIPE(EVEN, EVEN, KEEP, 0, PLAIN, QUOTIENT, 253, 253, false, false, 7, true), 0},
+    {"primus-triton", "Primus-Turbo, Triton kernel: no scale byte below 1",
+     RECIPE_ABOVE(0x01600000, EVEN, EVEN, KEEP, 1, PLAIN, QUOTIENT, 253, 253, false, false, 7, true), 0},
+    {"aiter-hip-floor", "AITER HIP per_1x32_f4_quant_hip: amax is at least 1e-10",
+     RECIPE_ABOVE(0x2edbe6ff, RCEIL, EVEN, KEEP, 92, PLAIN, PRODUCT, 253, 255, false, false, 7, true), 0},
+    {"mlx-cpu", "MLX from 0.32.1 on, CPU",
+     RECIPE(RCEIL, ZERO, DROP, 127, PLAIN, QUOTIENT, 253, 255, false, false, 0, false), 0},
+    {"mlx-gpu", "MLX from 0.32.1 on, Metal",
+     RECIPE(RCEIL, EVEN, KEEP, 0, EXACT, QUOTIENT, 253, 255, false, false, 7, false), 0},
+    {"mlx-cpu-nearlog", "MLX up to 0.32.0, CPU",
+     RECIPE(NEARLOG, ZERO, DROP, 127, PLAIN, QUOTIENT, 253, 255, false, false, 0, false), 0},
+    {"mlx-gpu-nearlog", "MLX up to 0.32.0, Metal",
+     RECIPE(NEARLOG, EVEN, KEEP, 0, PLAIN, QUOTIENT, 253, 255, false, false, 7, false), 0},
 };
 /* clang-format on */
 

@@ -91,7 +91,7 @@ load files
         refuses "$option: \"\" is not one of: $words" quantize in -o out "$option" ''
     done <<'TABLE'
 --direction#rowwise, columnwise, both
---profile#te-hip, te-triton, aiter, aiter-even, quark, torchao-floor, torchao-even, torchao-rceil, torchao-ceil, triton-kernels, ggml, compressed-tensors, modelopt, flashinfer, microxcaling
+--profile#te-hip, te-triton, aiter, aiter-even, quark, torchao-floor, torchao-even, torchao-rceil, torchao-ceil, triton-kernels, ggml, compressed-tensors, modelopt, flashinfer, microxcaling, fbgemm-even, primus-hip, primus-triton, aiter-hip-floor, mlx-cpu, mlx-gpu, mlx-cpu-nearlog, mlx-gpu-nearlog
 --scale#even, floor, ceil, rceil, even-above, nearlog
 --ties#even, away, zero, stochastic
 --block#1x32, 32x32

@@ -74,7 +74,10 @@ counted() {
     done
     for name in $("$MXFP4Q" quantize x -o y --profile no-such 2>&1 | sed 's/.*is not one of: //; s/,//g'); do
         echo "$name"
-        [ "$(counted "$name" report)" -gt 50 ]
+        case $name in
+        *-nearlog | fbgemm-even | primus-triton | aiter-hip-floor) [ -z "$(counted "$name" report)" ] ;;
+        *) [ "$(counted "$name" report)" -gt 50 ] ;;
+        esac
     done
 }
 
