@@ -25,6 +25,14 @@ static const struct mxq_profile_evidence table[] = {
     {"modelopt", "NVIDIA Model Optimizer", "0.47.0", READ},
     {"flashinfer", "FlashInfer", "014327ab", READ},
     {"microxcaling", "microxcaling", "7bc4195", READ},
+    {"fbgemm-even", "FBGEMM", "036aa0dd", READ},
+    {"primus-hip", "Primus-Turbo (HIP)", "03927e18", READ},
+    {"primus-triton", "Primus-Turbo (Triton)", "3e1d3292", READ},
+    {"aiter-hip-floor", "AITER (HIP)", "e4048607", READ},
+    {"mlx-cpu", "MLX (CPU)", "0.32.4", READ},
+    {"mlx-gpu", "MLX (Metal)", "0ae28ee7", READ},
+    {"mlx-cpu-nearlog", "MLX (CPU)", "0.32.0", READ},
+    {"mlx-gpu-nearlog", "MLX (Metal)", "846d1762", READ},
 };
 
 const struct mxq_profile_evidence *mxq_find_profile_evidence(const char *profile)

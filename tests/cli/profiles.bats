@@ -114,7 +114,7 @@ for line in open(sys.argv[1]):
 
 @test "an unknown profile is refused with the names that are near" {
     refuses 'profiles: no profile "te-hp"; did you mean te-hip? (see mxfp4q profiles)' profiles te-hp
-    refuses 'profiles: no profile "triton"; did you mean te-triton or triton-kernels? (see mxfp4q profiles)' \
+    refuses 'profiles: no profile "triton"; did you mean te-triton, triton-kernels or primus-triton? (see mxfp4q profiles)' \
         profiles --diff te-hip triton
     refuses 'profiles: no profile "torchao"; did you mean torchao-floor, torchao-even or torchao-rceil? (see mxfp4q profiles)' \
         profiles --measure missing torchao
