@@ -1,38 +1,30 @@
-/*
- * profile_evidence.c - the table of what proves each profile; the table "proved by" of mxfp4q(5) is held against it, and
- * so is testdata/peers/EVIDENCE
- */
+/* profile_evidence.c - the table of what proves each profile; testdata/peers/EVIDENCE is held against it */
 #include "cli/profile_evidence.h"
 
 #include <stddef.h>
 #include <string.h>
 
-#define READ "formulas read in the peer's source"
-
 static const struct mxq_profile_evidence table[] = {
-    {"te-hip", "TransformerEngine for ROCm (HIP)", "1459f9bb", READ},
-    {"te-triton", "TransformerEngine for ROCm (Triton)", "9df9c51", READ},
-    {"aiter", "AITER (HIP)", "0b3d7161", READ},
-    {"aiter-even", "AITER (Triton)", "e4048607", READ},
-    {"quark", "AMD Quark", "0.13", READ},
-    {"torchao-floor", "torchao", "050515e8", READ},
-    {"torchao-even", "torchao", "050515e8", READ},
-    {"torchao-rceil", "torchao", "050515e8", READ},
-    {"torchao-ceil", "torchao", "050515e8", READ},
-    {"triton-kernels", "triton_kernels", "0616e645", READ},
-    {"ggml", "gguf", "0.19.0", READ},
-    {"compressed-tensors", "compressed-tensors", "0.20.0", READ},
-    {"modelopt", "NVIDIA Model Optimizer", "0.47.0", READ},
-    {"flashinfer", "FlashInfer", "014327ab", READ},
-    {"microxcaling", "microxcaling", "7bc4195", READ},
-    {"fbgemm-even", "FBGEMM", "036aa0dd", READ},
-    {"primus-hip", "Primus-Turbo (HIP)", "03927e18", READ},
-    {"primus-triton", "Primus-Turbo (Triton)", "3e1d3292", READ},
-    {"aiter-hip-floor", "AITER (HIP)", "e4048607", READ},
-    {"mlx-cpu", "MLX (CPU)", "0.32.4", READ},
-    {"mlx-gpu", "MLX (Metal)", "0ae28ee7", READ},
-    {"mlx-cpu-nearlog", "MLX (CPU)", "0.32.0", READ},
-    {"mlx-gpu-nearlog", "MLX (Metal)", "846d1762", READ},
+    {"te-hip", "TransformerEngine", "1459f9bb",
+     "formulas of its source, and the conversion instruction executed by tests/gcnrun"},
+    {"te-triton", "TransformerEngine", "0285870", "formulas of its source"},
+    {"aiter", "AITER", "0b3d7161", "formulas of its source, and the conversion instruction executed by tests/gcnrun"},
+    {"aiter-even", "AITER", "e4048607", "formulas of its source"},
+    {"quark", "amd-quark", "0.13",
+     "scaled_real_quantize, then Pack_fp4.pack and to_e8m0_uint8: 159,424 blocks, all equal"},
+    {"torchao-floor", "torchao", "0.18.0", "torchao.prototype.mx_formats.mx_tensor.to_mx: 160,064 blocks, all equal"},
+    {"torchao-even", "torchao", "0.18.0", "torchao.prototype.mx_formats.mx_tensor.to_mx: 160,064 blocks, all equal"},
+    {"torchao-rceil", "torchao", "0.18.0", "torchao.prototype.mx_formats.mx_tensor.to_mx: 156,384 blocks, all equal"},
+    {"torchao-ceil", "torchao", "0.18.0", "torchao.prototype.mx_formats.mx_tensor.to_mx: 160,064 blocks, all equal"},
+    {"triton-kernels", "vllm", "0.33.0",
+     "triton_kernels.numerics_details.mxfp.downcast_to_mxfp: 159,648 blocks, all equal"},
+    {"ggml", "gguf", "0.19.0", "gguf.quants.quantize: 154,688 blocks, all equal"},
+    {"compressed-tensors", "compressed-tensors", "0.20.0",
+     "compute_dynamic_scales_and_zp, then MXFP4PackedCompressor.compress: 158,400 blocks, all equal"},
+    {"modelopt", "nvidia-modelopt", "0.47.0",
+     "modelopt.torch.quantization.qtensor.mxfp4_tensor.MXFP4QTensor.quantize: 154,720 blocks, all equal"},
+    {"flashinfer", "CUDA", "13.0.88", "__nv_cvt_float_to_e8m0 and __nv_cvt_float2_to_fp4x2: 161,024 blocks, all equal"},
+    {"microxcaling", "microxcaling", "7bc4195", "formulas of its source; it is no package"},
 };
 
 const struct mxq_profile_evidence *mxq_find_profile_evidence(const char *profile)
