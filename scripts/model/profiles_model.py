@@ -21,8 +21,8 @@ import mxfp4_model as model
 
 INFINITY = 0x7f80
 TIES = (0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0)
-# Under these, every BF16 value is tried: tiny, ordinary and huge ones.
-AMAX = (0x0001, 0x0040, 0x0080, 0x00c0, 0x0140, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0x7f00, 0x7f40, 0x7f7f)
+# Under these, every BF16 value is tried: ordinary, tiny and huge ones.
+AMAX = (0x4080, 0x40a0, 0x40c0, 0x40e0, 0x0001, 0x0040, 0x0080, 0x00c0, 0x0100, 0x0140, 0x7f00, 0x7f40, 0x7f7f)
 
 
 def run(program, *words, status=(0,)):
@@ -111,6 +111,7 @@ def differing_amax(a, b):
 def differing_values(a, b):
     """{class: its signs} of the values that get other codes under scales that both have."""
     found = {}
+    ordinary = {}
     for amax in AMAX:
         (codes_a, scale_a), (codes_b, scale_b) = codes_under(amax, a), codes_under(amax, b)
         if scale_a != scale_b:
@@ -118,14 +119,18 @@ def differing_values(a, b):
         x = values_under(amax)
         for i in np.flatnonzero(codes_a != codes_b):
             name = value_class(float(x[i]), scale_a)
+            if scale_a <= 1 and x[i] != 0 and name not in ordinary:
+                name = "tiny-scale"
             found.setdefault(name, set()).add("negative" if np.signbit(x[i]) else "positive")
+        if amax >= 0x4080 and amax < 0x4100:
+            ordinary = dict(found)
     return found
 
 
 # ---- against what the program says
 
 def is_value(name):
-    return name.startswith("tie-") or name in ("minus-zero", "plus-zero", "small", "vanishing", "unscaled", "other")
+    return name.startswith("tie-") or name in ("minus-zero", "plus-zero", "small", "vanishing", "unscaled", "other", "tiny-scale")
 
 
 def check_example(entry, names):

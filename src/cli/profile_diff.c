@@ -172,11 +172,21 @@ static enum mxq_input_class classify_value(uint32_t bits, uint8_t scale)
     return v < ties[0] ? MXQ_VALUE_SMALL : MXQ_VALUE_OTHER;
 }
 
+/* Under the scale bytes 0 and 1, some profiles compute codes with another scale: all differ that are not zeros. */
+static enum mxq_input_class find_value_class(const struct search *search, const struct mxq_probed *block)
+{
+    const enum mxq_input_class class = classify_value(block->values[1], block->scale[0]);
+    const bool is_zero = class == MXQ_VALUE_MINUS_ZERO || class == MXQ_VALUE_PLUS_ZERO;
+
+    if (block->scale[0] <= 1 && !is_zero && search->difference->classes[class].ndifferent == 0)
+        return MXQ_VALUE_TINY_SCALE;
+    return class;
+}
+
 static void see_value(struct search *search, const struct mxq_probed *block)
 {
     if (block->scale[0] == block->scale[1])
-        note_block(search, classify_value(block->values[1], block->scale[0]), block,
-                   block->codes[0][1] != block->codes[1][1]);
+        note_block(search, find_value_class(search, block), block, block->codes[0][1] != block->codes[1][1]);
 }
 
 static bool try_value(struct search *search, uint32_t amax, uint32_t bits)

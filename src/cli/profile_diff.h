@@ -33,6 +33,7 @@ enum mxq_input_class {
     MXQ_VALUE_VANISHING,
     MXQ_VALUE_UNSCALED,
     MXQ_VALUE_OTHER,
+    MXQ_VALUE_TINY_SCALE, /* of any class above that does not differ under ordinary scales */
     MXQ_WITH_NAN,
     MXQ_WITH_NEGATIVE_NAN,
     MXQ_WITH_NANS_ONLY,

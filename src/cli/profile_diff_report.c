@@ -40,6 +40,7 @@ static const struct words words[MXQ_NUM_INPUT_CLASSES] = {
     [MXQ_VALUE_VANISHING] = {"vanishing", "up to 2^-150 * scale"},
     [MXQ_VALUE_UNSCALED] = {"unscaled", "finite, under scale byte 255"},
     [MXQ_VALUE_OTHER] = {"other", "no tie, above 0.25 * scale"},
+    [MXQ_VALUE_TINY_SCALE] = {"tiny-scale", "under scale bytes 0 and 1"},
     [MXQ_WITH_NAN] = {"nan", "a NaN beside finite values"},
     [MXQ_WITH_NEGATIVE_NAN] = {"nan-negative", "a negative NaN beside them"},
     [MXQ_WITH_NANS_ONLY] = {"nan-only", "nothing but NaNs"},
@@ -81,7 +82,7 @@ static bool has_binades(enum mxq_input_class class)
 
 static bool is_value(enum mxq_input_class class)
 {
-    return class >= MXQ_VALUE_TIE && class <= MXQ_VALUE_OTHER && class != MXQ_VALUE_MINUS_ZERO &&
+    return class >= MXQ_VALUE_TIE && class <= MXQ_VALUE_TINY_SCALE && class != MXQ_VALUE_MINUS_ZERO &&
            class != MXQ_VALUE_PLUS_ZERO;
 }
 

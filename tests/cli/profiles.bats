@@ -162,13 +162,14 @@ for e in json.load(open("list.json")):
     is "$(line_of 'amax between 1.5')" "amax between 1.5 * 2^k and 1.75 * 2^k 23.839 % 6.03125 127: 7 128: 5"
 }
 
-@test "aiter and triton-kernels differ in one FP32 amax, and quark and aiter-even in NaNs only" {
-    differs --diff aiter triton-kernels
-    is "${#lines[@]}" 3
-    is "$(tr -s ' ' <<<"${lines[1]}")" "amax that only FP32 has - 4e-45 1: 0 0: 0"
-    differs --diff quark aiter-even
-    is "$(sed '1d;$d' <<<"$output" | grep -cv 'NaN')" 0
+@test "torchao-rceil and flashinfer differ in NaNs only, torchao-even and aiter-even also under tiny scales" {
+    differs --diff torchao-rceil flashinfer
     is "${#lines[@]}" 6
+    is "$(sed '1d;$d' <<<"$output" | grep -cv 'NaN')" 0
+    is "${lines[5]}" "scales differ for 0 of the 32640 finite amax of BF16 (0.000 %)"
+    differs --diff torchao-even aiter-even
+    is "$(line_of 'under scale bytes')" "under scale bytes 0 and 1, + and - - 1.561203e-39 1.561203e-39 0: 0 0 0: 1 1"
+    is "$(grep -cE '^(tie|-0|below|no tie)' <<<"$output")" 0
 }
 
 @test "each profile differs from the next one as it does in the model" {
