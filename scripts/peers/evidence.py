@@ -17,21 +17,19 @@ FORMULAS = {
     "te-triton": (TE, "0285870", "formulas of its source"),
     "aiter": ("AITER", "0b3d7161", "formulas of its source, and the conversion instruction executed by tests/gcnrun"),
     "aiter-even": ("AITER", "e4048607", "formulas of its source"),
-    "microxcaling": ("microxcaling", "7bc4195", "formulas of its source; it is no package"),
+    "aiter-hip-floor": ("AITER", "e4048607", "formulas of its source, and the conversion instruction executed by tests/gcnrun"),
     "fbgemm-even": ("FBGEMM", "036aa0dd", "formulas of its source"),
-    "primus-hip": ("Primus-Turbo", "03927e18", "formulas of its source"),
-    "primus-triton": ("Primus-Turbo", "3e1d3292", "formulas of its source"),
-    "aiter-hip-floor": ("AITER", "e4048607", "formulas of its source"),
-    "mlx-cpu": ("mlx", "0.32.4", "formulas of its source"),
-    "mlx-gpu": ("mlx", "0ae28ee7", "formulas of its source"),
-    "mlx-cpu-nearlog": ("mlx", "0.32.0", "formulas of its source"),
-    "mlx-gpu-nearlog": ("mlx", "846d1762", "formulas of its source"),
+    "primus-hip": ("Primus-Turbo", "03927e18", "formulas of its source, and the conversion instruction executed by tests/gcnrun"),
+    "primus-triton": ("Primus-Turbo", "3e1d3292", "formulas of its source, and the conversion instruction executed by tests/gcnrun"),
+    "mlx-gpu": ("MLX", "0ae28ee7", "formulas of its source"),
+    "mlx-gpu-nearlog": ("MLX", "846d1762", "formulas of its source"),
+    "microxcaling": ("microxcaling", "7bc4195", "formulas of its source; it is no package"),
 }
 PATH = os.path.join(common.COMMITTED, "EVIDENCE")
 
 
 def lines():
-    found = {name: FORMULAS[name] for name in FORMULAS}
+    found = dict(FORMULAS)
     for name in sorted(os.listdir(common.COMMITTED)):
         path = os.path.join(common.COMMITTED, name, "peer.json")
         if os.path.exists(path):

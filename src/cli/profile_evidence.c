@@ -25,6 +25,17 @@ static const struct mxq_profile_evidence table[] = {
      "modelopt.torch.quantization.qtensor.mxfp4_tensor.MXFP4QTensor.quantize: 154,720 blocks, all equal"},
     {"flashinfer", "CUDA", "13.0.88", "__nv_cvt_float_to_e8m0 and __nv_cvt_float2_to_fp4x2: 161,024 blocks, all equal"},
     {"microxcaling", "microxcaling", "7bc4195", "formulas of its source; it is no package"},
+    {"fbgemm-even", "FBGEMM", "036aa0dd", "formulas of its source"},
+    {"primus-hip", "Primus-Turbo", "03927e18",
+     "formulas of its source, and the conversion instruction executed by tests/gcnrun"},
+    {"primus-triton", "Primus-Turbo", "3e1d3292",
+     "formulas of its source, and the conversion instruction executed by tests/gcnrun"},
+    {"aiter-hip-floor", "AITER", "e4048607",
+     "formulas of its source, and the conversion instruction executed by tests/gcnrun"},
+    {"mlx-cpu", "mlx", "0.32.4", "mlx.core.quantize: 148,448 blocks, all equal"},
+    {"mlx-gpu", "MLX", "0ae28ee7", "formulas of its source"},
+    {"mlx-cpu-nearlog", "mlx", "0.32.0", "mlx.core.quantize: 30,624 blocks, all equal"},
+    {"mlx-gpu-nearlog", "MLX", "846d1762", "formulas of its source"},
 };
 
 const struct mxq_profile_evidence *mxq_find_profile_evidence(const char *profile)
