@@ -46,15 +46,28 @@ def sample_blocks(nblocks):
     return sorted({i * (nblocks - 1) // (NUM_SAMPLES - 1) for i in range(NUM_SAMPLES)})
 
 
+def join(data, scale):
+    """Blocks (n, 17), the scale byte first; codes past the end of a row are 0."""
+    data = np.pad(data, ((0, 0), (0, scale.shape[1] * inputs.BLOCK // 2 - data.shape[1])))
+    return np.concatenate((scale.reshape(-1, 1), data.reshape(-1, inputs.BLOCK // 2)), axis=1)
+
+
+def split(raw, x):
+    """The codes and the scale bytes of a matrix like x from one after the other."""
+    rows, cols = x.shape
+    nbytes = rows * ((cols + 1) // 2)
+    return raw[:nbytes].reshape(rows, -1), raw[nbytes:].reshape(rows, -(-cols // inputs.BLOCK))
+
+
 def describe(case, x, data, scale):
     """What is committed of one case: hashes of all of it and of pieces of it, and single blocks."""
-    blocks = np.concatenate((scale.reshape(-1, 1), data.reshape(-1, inputs.BLOCK // 2)), axis=1)
+    blocks = join(data, scale)
     chunks = np.array_split(blocks, NUM_CHUNKS)
     return {
         "case": case,
         "shape": list(x.shape),
         "input": inputs.digest(x),
-        "codes": inputs.digest(data),
+        "codes": inputs.digest(blocks[:, 1:]),
         "scales": inputs.digest(scale),
         "chunks": " ".join(hashlib.sha256(c.tobytes()).hexdigest()[:8] for c in chunks),
         "sample": {str(i): blocks[i].tobytes().hex() for i in sample_blocks(len(blocks))},
@@ -63,30 +76,32 @@ def describe(case, x, data, scale):
 
 def check_output(x, data, scale):
     data, scale = np.ascontiguousarray(data), np.ascontiguousarray(scale)
-    assert data.dtype == np.uint8 and data.shape == (x.shape[0], x.shape[1] // 2), (data.dtype, data.shape)
-    assert scale.dtype == np.uint8 and scale.shape == (x.shape[0], x.shape[1] // inputs.BLOCK), (scale.dtype, scale.shape)
+    rows, cols = x.shape
+    assert data.dtype == np.uint8 and data.shape == (rows, (cols + 1) // 2), (data.dtype, data.shape)
+    assert scale.dtype == np.uint8 and scale.shape == (rows, -(-cols // inputs.BLOCK)), (scale.dtype, scale.shape)
     return data, scale
 
 
-def write_json(profile, facts):
-    folder = os.path.join(COMMITTED, profile)
+def write_json(name, facts):
+    folder = os.path.join(COMMITTED, name)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "peer.json"), "w", encoding="ascii") as f:
         json.dump(facts, f, indent=1)
         f.write("\n")
 
 
-def record(profile, packages, function, options, quantize, excluded=None, where=None):
+def record(profile, packages, function, options, quantize, excluded=None, where=None, name=None, names=inputs.CASES):
     """Runs quantize(x) -> codes (R, K/2), scales (R, K/32), both uint8, on every case that is not excluded.
 
     excluded maps cases to the reason why the peer's output there is no promise of the profile; the peer is run on them
-    too where it can be, and compare.py counts what differs.
+    too where it can be, and compare.py counts what differs. name is that of the folder when it is not the profile's,
+    names are those of the cases.
     """
     excluded = excluded or {}
-    folder = os.path.join(FULL, profile)
+    folder = os.path.join(FULL, name or profile)
     os.makedirs(folder, exist_ok=True)
     cases, left_out = [], []
-    for case in inputs.CASES:
+    for case in names:
         x = inputs.make(case)
         try:
             data, scale = check_output(x, *quantize(x))
@@ -101,13 +116,13 @@ def record(profile, packages, function, options, quantize, excluded=None, where=
             left_out.append({"case": case, "reason": excluded[case]})
         else:
             cases.append(describe(case, x, data, scale))
-    name = next(iter(packages))
-    write_json(profile, {
-        "profile": profile, "package": name, "version": packages[name], "with": packages, "function": function,
+    first = next(iter(packages))
+    write_json(name or profile, {
+        "profile": profile, "package": first, "version": packages[first], "with": packages, "function": function,
         "options": options, "platform": where or "%s %s, Python %s" % (platform.system(), platform.machine(), platform.python_version()),
-        "date": datetime.date.today().isoformat(), "blocks": sum(int(np.prod(c["shape"])) for c in cases) // inputs.BLOCK,
+        "date": datetime.date.today().isoformat(), "blocks": sum(c["shape"][0] * -(-c["shape"][1] // inputs.BLOCK) for c in cases),
         "cases": cases, "excluded": left_out})
-    print("%s: %d cases, %d excluded" % (profile, len(cases), len(left_out)))
+    print("%s: %d cases, %d excluded" % (name or profile, len(cases), len(left_out)))
 
 
 def torch_tensor(x):

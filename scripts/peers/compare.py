@@ -40,21 +40,21 @@ class Inputs:
         return self.made[case]
 
 
-def quantize(path, profile, folder):
-    """What mxfp4q makes: blocks (n, 17), the scale byte first."""
+def quantize(path, x, profile, folder):
+    """What mxfp4q makes, as join() gives it."""
     out = os.path.join(folder, "out")
     subprocess.run([MXFP4Q, "quantize", path, "-o", out, "--profile", profile, "--direction", "rowwise", "--layout", "linear",
                     "--nonfinite", "profile", "--format", "raw", "--no-fsync", "--force", "-q"], check=True)
-    data, scale = (np.fromfile("%s.rowwise_%s.raw" % (out, b), dtype=np.uint8) for b in ("data", "scale"))
-    return np.concatenate((scale.reshape(-1, 1), data.reshape(-1, inputs.BLOCK // 2)), axis=1)
+    raw = [np.fromfile("%s.rowwise_%s.raw" % (out, b), dtype=np.uint8) for b in ("data", "scale")]
+    return common.join(*common.split(np.concatenate(raw), x))
 
 
-def show(index, theirs, ours, x=None):
+def show(index, theirs, ours, x):
     print("  block %d: theirs %02x %s\n  %sours   %02x %s" % (
         index, theirs[0], theirs[1:].tobytes().hex(), " " * len("block %d: " % index), ours[0], ours[1:].tobytes().hex()))
-    if x is not None:
-        width = "%04x" if x.dtype == np.uint16 else "%08x"
-        print("  input: " + " ".join(width % v for v in x.reshape(-1, inputs.BLOCK)[index]))
+    row, block = divmod(index, -(-x.shape[1] // inputs.BLOCK))
+    width = "%04x" if x.dtype == np.uint16 else "%08x"
+    print("  input: " + " ".join(width % v for v in x[row, block * inputs.BLOCK:(block + 1) * inputs.BLOCK]))
 
 
 def against_committed(committed, x, ours):
@@ -85,9 +85,7 @@ def codes_of(blocks):
 
 def against_full(path, x, ours):
     """True when equal; else counts what differs, and shows the first block."""
-    raw = np.fromfile(path, dtype=np.uint8)
-    nbytes = x.size // 2
-    theirs = np.concatenate((raw[nbytes:].reshape(-1, 1), raw[:nbytes].reshape(-1, inputs.BLOCK // 2)), axis=1)
+    theirs = common.join(*common.split(np.fromfile(path, dtype=np.uint8), x))
     scale = theirs[:, 0] != ours[:, 0]
     t, o = codes_of(theirs), codes_of(ours)
     codes = (t != o) & ~scale[:, None]
@@ -105,25 +103,25 @@ def against_full(path, x, ours):
     return False
 
 
-def compare(profile, files, options, folder):
-    """The number of cases that differ though the profile promises them."""
-    with open(os.path.join(common.COMMITTED, profile, "peer.json"), encoding="ascii") as f:
+def compare(name, files, options, folder):
+    """The number of cases that differ though the profile promises them. name is mostly the profile's."""
+    with open(os.path.join(common.COMMITTED, name, "peer.json"), encoding="ascii") as f:
         facts = json.load(f)
     promised = {c["case"]: c for c in facts["cases"]}
     names = list(promised) + ([c["case"] for c in facts["excluded"]] if options.full else [])
     bad = blocks = 0
     for case in names:
-        full = os.path.join(common.FULL, profile, case + ".bin")
+        full = os.path.join(common.FULL, name, case + ".bin")
         if (options.case and case not in options.case) or (options.full and not os.path.exists(full)):
             continue
         x, path = files.get(case)
-        ours = quantize(path, profile, folder)
+        ours = quantize(path, x, facts["profile"], folder)
         equal = against_full(full, x, ours) if options.full else against_committed(promised[case], x, ours)
         blocks += len(ours)
         if not equal:
-            print("%s: %s differs%s" % (profile, case, "" if case in promised else " (excluded)"))
+            print("%s: %s differs%s" % (name, case, "" if case in promised else " (excluded)"))
             bad += case in promised
-    print("%s, %s %s: %d blocks, %d cases differ" % (profile, facts["package"], facts["version"], blocks, bad))
+    print("%s, %s %s: %d blocks, %d cases differ" % (name, facts["package"], facts["version"], blocks, bad))
     return bad
 
 

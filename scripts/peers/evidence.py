@@ -35,6 +35,8 @@ def lines():
         if os.path.exists(path):
             with open(path, encoding="ascii") as f:
                 facts = json.load(f)
+            if facts["profile"] != name:             # it proves a part of one
+                continue
             found[name] = (facts["package"], facts["version"], "%s: %s blocks, all equal" % (facts["function"], format(facts["blocks"], ",")))
     return "".join("\t".join((name,) + found[name]) + "\n" for name in sorted(found))
 

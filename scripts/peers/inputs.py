@@ -284,9 +284,34 @@ CASES = {
 }
 
 
+def elements(patterns, dtype):
+    """All of the patterns up to 6.0, in both signs, under an amax of 6.0: the scale is 1 for every rule but ceil."""
+    bits = 8 * np.dtype(dtype).itemsize
+    six = 0x40C00000 >> (32 - bits)
+    patterns = patterns[patterns <= six]
+    patterns = np.concatenate((patterns, patterns | 1 << (bits - 1)))
+    patterns = np.concatenate((patterns, patterns[:-len(patterns) % 31])).reshape(-1, 31)
+    n = len(patterns)
+    return matrix(place_amax(np.full(n, six), patterns, np.arange(n) % BLOCK), dtype)
+
+
+# For peers that convert elements, and leave scales to others.
+ELEMENTS = {
+    "bf16-elements": lambda: elements(np.arange(BF16_LARGEST + 1), np.uint16),
+    "f32-elements": lambda: elements(around(np.array([f32_bits(m) for m in MIDPOINTS])).reshape(-1), np.uint32),
+}
+
+
+# For peers that take rows which are no multiple of 32 long.
+TAILS = {
+    "bf16-tail-14": lambda: np.ascontiguousarray(random_matrix(heavy_values, 440, np.uint16)[:, :1006]),
+    "f32-tail-30": lambda: np.ascontiguousarray(random_matrix(heavy_values, 450, np.uint32)[:, :1022]),
+}
+
+
 def make(case):
     """The matrix of a case: uint16 patterns of BF16, or uint32 patterns of FP32."""
-    return CASES[case]()
+    return {**CASES, **ELEMENTS, **TAILS}[case]()
 
 
 def digest(x):
@@ -305,6 +330,6 @@ if __name__ == "__main__":
         with open(sys.argv[2], "wb") as out:
             out.write(npy_bytes(make(sys.argv[1])))
     else:
-        for name in CASES:
+        for name in {**CASES, **ELEMENTS, **TAILS}:
             x = make(name)
             print("%s  %s %s" % (digest(x), name, "x".join(map(str, x.shape))))

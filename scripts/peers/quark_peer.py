@@ -9,6 +9,7 @@ from quark.torch.utils.numerics import to_e8m0_uint8
 from quark.torch.utils.pack import create_pack_method
 
 import common
+import inputs
 
 config = OCP_MXFP4Spec(ch_axis=-1, is_dynamic=False).to_quantization_spec()
 
@@ -30,4 +31,5 @@ with torch.no_grad():
     common.record("quark", common.package("amd-quark", "torch"), "scaled_real_quantize, then Pack_fp4.pack and to_e8m0_uint8",
                   "OCP_MXFP4Spec(ch_axis=-1, is_dynamic=False): scale_calculation_mode=even, half_even; CPU", quantize,
                   common.every("converts the NaN exponent to an integer, which is undefined", "nan")
-                  | common.every("the code of an infinity is index 6, 4.0", "-infinity"))
+                  | common.every("the code of an infinity is index 6, 4.0", "-infinity"),
+                  names={**inputs.CASES, **inputs.TAILS})

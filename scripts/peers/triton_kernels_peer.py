@@ -10,6 +10,7 @@ import torch                                                                    
 from triton_kernels.numerics_details.mxfp import downcast_to_mxfp                # noqa: E402
 
 import common                                                                    # noqa: E402
+import inputs                                                                    # noqa: E402
 
 common.DEVICE = "cuda"
 
@@ -21,4 +22,5 @@ def quantize(x):
 
 common.record("triton-kernels", common.package("vllm", "triton", "torch"), "triton_kernels.numerics_details.mxfp.downcast_to_mxfp",
               "triton_kernels as carried by vllm; axis=-1, ROUND_UP", quantize,
+              names={**inputs.CASES, **inputs.TAILS},
               where="%s, CUDA %s" % (torch.cuda.get_device_name(), torch.version.cuda))
