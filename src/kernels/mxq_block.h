@@ -175,8 +175,7 @@ MXQ_FUNC uint8_t mxq_scale_rceil(const struct mxq_recipe *recipe, uint32_t amax)
     const uint32_t exponent = bits >> 23;
     const uint32_t fraction = bits & MXQ_F32_FRACTION;
     /* A subnormal fraction of 0x400000 is 2^-127, which is what byte 0 means. */
-    const bool is_exact =
-        recipe->underflow == MXQ_UNDERFLOW_EXACT || recipe->underflow == MXQ_UNDERFLOW_UNSCALED;
+    const bool is_exact = recipe->underflow == MXQ_UNDERFLOW_EXACT || recipe->underflow == MXQ_UNDERFLOW_UNSCALED;
     const uint32_t exact = exponent == 0 && is_exact ? 0x400000u : 0u;
 
     return (uint8_t)(exponent + (fraction > exact));
