@@ -66,18 +66,29 @@ static double fraction_value(uint32_t fraction)
     return 1.0 + fraction / 128.0;
 }
 
-/* Where a class differs in part, in which part; every second amax may still be equal there. */
-static void describe_part(const struct mxq_class_difference *c, char text[TEXT_NBYTES])
+/* The fractions that a class by amax has; false for one that is told apart by binades. */
+static bool find_fractions(enum mxq_input_class class, uint32_t *lowest, uint32_t *highest)
 {
-    append(text, ", %g", fraction_value(c->lowest));
-    if (c->highest != c->lowest)
-        append(text, " to %g", fraction_value(c->highest));
-    append(text, ", k %d to %d", (int)c->lowest_exponent - 127, (int)c->highest_exponent - 127);
+    static const uint32_t fractions[][2] = {{0, 0}, {1, 0x3f}, {0x40, 0x40}, {0x41, 0x5f}, {0x60, 0x60}, {0x61, 0x7f}};
+
+    if (class < MXQ_AMAX_POWER || class > MXQ_AMAX_ABOVE_7_4)
+        return false;
+    *lowest = fractions[class - MXQ_AMAX_POWER][0];
+    *highest = fractions[class - MXQ_AMAX_POWER][1];
+    return true;
 }
 
-static bool has_binades(enum mxq_input_class class)
+/* Where a class differs in part, from where to where; in between, some may still be equal. */
+static void describe_part(enum mxq_input_class class, const struct mxq_class_difference *c, char text[TEXT_NBYTES])
 {
-    return class >= MXQ_AMAX_POWER && class <= MXQ_AMAX_ABOVE_7_4;
+    uint32_t lowest, highest;
+
+    if (c->ndifferent == c->ntried || !find_fractions(class, &lowest, &highest))
+        return;
+    if (c->lowest != lowest || c->highest != highest)
+        append(text, ", %g to %g", fraction_value(c->lowest), fraction_value(c->highest));
+    if (c->lowest_exponent > 4 || c->highest_exponent < 253)
+        append(text, ", k %d to %d", (int)c->lowest_exponent - 127, (int)c->highest_exponent - 127);
 }
 
 static bool is_value(enum mxq_input_class class)
@@ -92,8 +103,7 @@ static void describe_class(const struct mxq_profile_difference *d, enum mxq_inpu
 
     text[0] = '\0';
     append(text, "%s", words[class].text);
-    if (has_binades(class) && c->ndifferent < c->ntried)
-        describe_part(c, text);
+    describe_part(class, c, text);
     if (is_value(class))
         append(text, "%s", c->positive && c->negative ? ", + and -" : c->negative ? ", negative" : ", positive");
 }

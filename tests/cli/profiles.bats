@@ -103,8 +103,7 @@ for e in json.load(open("list.json")):
 
 @test "an unknown profile is refused with the names that are near" {
     refuses 'profiles: no profile "te-hp"; did you mean te-hip? (see mxfp4q profiles)' profiles te-hp
-    refuses 'profiles: no profile "triton"; did you mean te-triton, triton-kernels or primus-triton? (see mxfp4q profiles)' \
-        profiles --diff te-hip triton
+    refuses 'profiles: no profile "te"; did you mean te-hip or te-triton? (see mxfp4q profiles)' profiles --diff te-hip te
     refuses 'profiles: no profile "torchao"; did you mean torchao-floor, torchao-even or torchao-rceil? (see mxfp4q profiles)' \
         profiles --measure missing torchao
     refuses 'profiles: no profile "int8" (see mxfp4q profiles)' profiles int8
@@ -170,6 +169,16 @@ for e in json.load(open("list.json")):
     differs --diff torchao-even aiter-even
     is "$(line_of 'under scale bytes')" "under scale bytes 0 and 1, + and - - 1.561203e-39 1.561203e-39 0: 0 0 0: 1 1"
     is "$(grep -cE '^(tie|-0|below|no tie)' <<<"$output")" 0
+}
+
+@test "a class that differs in part says in which: aiter and aiter-hip-floor, mlx-cpu before and after" {
+    "$MXFP4Q" profiles aiter-hip-floor mlx-cpu mlx-cpu-nearlog >/dev/null 2>&1 || skip "there are no such profiles"
+    differs --diff aiter aiter-hip-floor
+    is "$(line_of 'amax 2^k')" "amax 2^k, k -123 to -34 0.276 % 9.403955e-38 2: 6 92: 0"
+    is "$(line_of 'amax between 1.75')" \
+        "amax between 1.75 * 2^k and 2 * 2^k, k -123 to -35 8.453 % 1.6530389e-37 3: 6 92: 0"
+    differs --diff mlx-cpu mlx-cpu-nearlog
+    is "$(line_of 'amax between 2^k')" "amax between 2^k and 1.5 * 2^k, 1.00781 to 1.05469 5.383 % 4.03125 127: 6 126: 7"
 }
 
 @test "each profile differs from the next one as it does in the model" {
