@@ -68,7 +68,7 @@ struct mxq_plan_tensor { /* of one source tensor */
 
     /* For MXQ_ACTION_QUANTIZE and MXQ_ACTION_WIDEN. */
     enum mxq_value_kind kind;
-    enum mxq_dtype dtype; /* MXQ_VALUES_PLAIN: that of the elements; otherwise MXQ_FP32 */
+    enum mxq_dtype dtype; /* MXQ_VALUES_PLAIN: that of the elements; otherwise MXQ_F32 */
     uint64_t nslices;     /* 2-D matrices in it, one after the other: the experts of a fused tensor; 1 for a matrix */
     struct mxq_plan
         matrix; /* of one slice, as it is in the source: rows, cols; the directions that are wanted. WIDEN: only rows, cols */
