@@ -35,14 +35,23 @@ struct mxq_checkpoint_other {
     uint64_t nbytes; /* of a file */
 };
 
+/* Where a tensor is. */
+struct mxq_checkpoint_entry {
+    const char *name;
+    size_t shard;
+    size_t tensor; /* checkpoint->shards[shard].header->tensors[tensor] */
+};
+
 struct mxq_checkpoint {
     char *folder; /* "." when the file is here */
     bool is_file; /* one .safetensors file was given: no index, no config, no others */
     size_t nshards;
     struct mxq_checkpoint_shard *shards; /* in the order of names (strcmp) */
-    char *index_name;                    /* file name of the index, or NULL */
-    json_t *index;                       /* the index, or NULL */
-    char *config_text;                   /* config.json as it is, terminated, or NULL; it may hold NaN and Infinity */
+    size_t nentries;
+    struct mxq_checkpoint_entry *entries; /* all tensors, by name (strcmp) */
+    char *index_name;                     /* file name of the index, or NULL */
+    json_t *index;                        /* the index, or NULL */
+    char *config_text;                    /* config.json as it is, terminated, or NULL; it may hold NaN and Infinity */
     size_t config_nbytes;
     json_t *config; /* the same to look into, NaN and Infinity being null; NULL without config.json */
     size_t nothers;
@@ -70,6 +79,10 @@ void mxq_close_checkpoint(struct mxq_checkpoint *checkpoint);
 
 /* Opens a shard for reading; one that is no longer the file whose header was read is a fault. -1 on a fault. */
 int mxq_open_shard(const struct mxq_checkpoint *checkpoint, size_t shard, struct mxq_fault *fault);
+
+/* The tensor of this name, or NULL. */
+const struct mxq_checkpoint_entry *mxq_find_checkpoint_tensor(const struct mxq_checkpoint *checkpoint,
+                                                              const char *name);
 
 /* The path of a file of the folder, to be freed; NULL when there is no memory. */
 char *mxq_checkpoint_path(const struct mxq_checkpoint *checkpoint, const char *name);

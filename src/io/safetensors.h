@@ -97,6 +97,12 @@ bool mxq_lay_out_st_header(struct mxq_st_header *header, const char *file, struc
 /* The data_offset bytes with which a laid out file begins, to be freed. */
 bool mxq_pack_st_header(const struct mxq_st_header *header, uint8_t **bytes, struct mxq_fault *fault);
 
+/* The bytes of a tensor of this dtype and shape. False: too many, or elements that do not fill whole bytes. */
+bool mxq_count_st_bytes(enum mxq_st_dtype dtype, unsigned rank, const uint64_t shape[], uint64_t *nbytes);
+
+/* *duplicate: a name that two tensors have, or NULL. False: no memory. */
+bool mxq_find_st_duplicate(const struct mxq_st_header *header, const char **duplicate);
+
 /* The tensor of this name, or NULL. Takes time in proportion to ntensors. */
 const struct mxq_st_tensor *mxq_find_st_tensor(const struct mxq_st_header *header, const char *name);
 
