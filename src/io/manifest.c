@@ -159,6 +159,13 @@ static json_t *pack_recipe(const struct mxq_manifest *m)
         r->nan_poisons, "nan_fills", r->nan_fills, "nan_code", r->nan_code, "nan_keeps_sign", r->nan_keeps_sign);
 }
 
+json_t *mxq_pack_recipe(const char *profile, const struct mxq_recipe *recipe)
+{
+    const struct mxq_manifest manifest = {.profile = profile, .recipe = *recipe};
+
+    return pack_recipe(&manifest);
+}
+
 json_t *mxq_pack_profile(const struct mxq_profile *profile)
 {
     const struct mxq_manifest manifest = {.profile = profile->name, .recipe = profile->recipe};

@@ -65,6 +65,9 @@ const char *mxq_manifest_layout(const struct mxq_manifest_buffer *buffer);
  */
 json_t *mxq_pack_name(const char *name);
 
+/* The recipe of a manifest, with the profile that it is of; NULL when there is no memory. */
+json_t *mxq_pack_recipe(const char *profile, const struct mxq_recipe *recipe);
+
 /* The fields of a profile's recipe as manifests have them. NULL when there is no memory. */
 json_t *mxq_pack_profile(const struct mxq_profile *profile);
 
