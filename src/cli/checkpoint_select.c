@@ -150,10 +150,10 @@ static const char *reject_by_default(enum mxq_checkpoint_format format, const st
 {
     const char *reason = reject_name(tensor->name);
 
-    if (reason == NULL)
-        reason = reject_by_format(format, tensor);
     if (reason == NULL && !has_weight_suffix(tensor->name) && !mxq_is_fused_expert(tensor))
         reason = "not a weight";
+    if (reason == NULL)
+        reason = reject_by_format(format, tensor);
     if (reason == NULL && format == MXQ_CHECKPOINT_GPT_OSS && !has_experts(tensor->name))
         reason = "no fused experts";
     return reason;
@@ -289,7 +289,7 @@ const char *mxq_reject_tensor(struct mxq_selection *selection, const struct mxq_
     const bool included = match_any(selection->nincludes, selection->includes, tensor->name, is_default);
 
     if (fixed != NULL)
-        return usual != NULL && strcmp(usual, "not a weight") != 0 && is_float ? usual : fixed;
+        return is_float && reject_name(tensor->name) != NULL ? usual : fixed;
     if (excluded)
         return "excluded";
     if (selection->nincludes == 0)

@@ -1,4 +1,6 @@
 /* cmd_quantize.c - mxfp4q quantize: the main job's command line */
+#include "cli/checkpoint_job.h"
+#include "cli/checkpoint_options.h"
 #include "cli/input_options.h"
 #include "cli/job.h"
 #include "cli/main.h"
@@ -11,8 +13,12 @@
 
 static const struct mxq_option options[] = {
     {0, NULL, NULL, "Output"},
-    {'o', "output", "OUT", "prefix; a folder if it ends in / or several tensors come; NAME.npz for all; - with --only"},
-    MXQ_OUTPUT_OPTIONS,
+    {'o', "output", "OUT",
+     "prefix; a folder for a checkpoint, if it ends in / or several tensors come; NAME.npz for all; - with --only"},
+    MXQ_FORMAT_OPTIONS(
+        "npy, raw or npz [npy]; of a checkpoint quark, compressed-tensors, gpt-oss, native, buffers [quark]"),
+    {0, NULL, NULL, "Checkpoints"},
+    MXQ_CHECKPOINT_OPTIONS,
     {0, NULL, NULL, "What is computed"},
     MXQ_RECIPE_OPTIONS("seed"),
     {0, NULL, NULL, "Layout"},
@@ -75,35 +81,93 @@ static bool complete_request(struct mxq_quantize_request *r, int noperands)
            mxq_complete_quantize_request(r);
 }
 
-static int run(int argc, char *argv[])
+/* A checkpoint is the only input; other inputs have options of their own. */
+static bool check_kind(const struct mxq_checkpoint_settings *checkpoint, int noperands, char *operands[],
+                       bool *is_checkpoint)
+{
+    unsigned ncheckpoints = 0;
+
+    for (int i = 0; i < noperands; i++)
+        ncheckpoints += mxq_names_checkpoint(operands[i]);
+    *is_checkpoint = ncheckpoints == 1 && noperands == 1;
+    if (ncheckpoints > 0 && !*is_checkpoint)
+        mxq_print_error("quantize: a checkpoint must be the only input");
+    else if (!*is_checkpoint && checkpoint->first != NULL)
+        mxq_print_error("quantize: --%s is for checkpoints: folders, .safetensors files and their index",
+                        checkpoint->first);
+    else
+        return true;
+    return false;
+}
+
+static bool run_matrices(struct mxq_quantize_request *r, const struct mxq_checkpoint_settings *checkpoint,
+                         int noperands, char *operands[])
+{
+    const bool reported = r->json || r->settings.measure;
+    json_t *reports = NULL;
+    bool good;
+
+    if (checkpoint->format != NULL && !mxq_parse_quantize_option(r, MXQ_OPT_FORMAT, checkpoint->format))
+        return false;
+    if (!complete_request(r, noperands))
+        return false;
+    if (!mxq_run_job(&r->settings, (unsigned)noperands, operands, reported ? &reports : NULL))
+        return false;
+    good = mxq_print_job_reports(r, reports);
+    json_decref(reports);
+    return good;
+}
+
+/* --format is understood when it is known what is quantized. */
+static bool parse_option(struct mxq_quantize_request *r, struct mxq_checkpoint_settings *checkpoint, int opt,
+                         const char *value)
+{
+    unsigned word;
+
+    if (mxq_is_checkpoint_option(opt))
+        return mxq_parse_checkpoint_option(checkpoint, opt, value);
+    mxq_note_quantize_option(checkpoint, opt, value);
+    if (opt == MXQ_OPT_FORMAT)
+        return mxq_parse_word("--format", value, mxq_any_format_word, &word);
+    return mxq_parse_quantize_option(r, opt, value);
+}
+
+static bool parse_and_run(struct mxq_checkpoint_settings *checkpoint, int argc, char *argv[])
 {
     struct mxq_quantize_request r;
+    bool is_checkpoint;
     const char *value;
-    json_t *reports = NULL;
-    bool reported, good;
     int opt;
 
     mxq_init_quantize_request(&r);
     while ((opt = mxq_next_option(&mxq_cmd_quantize, argc, argv, &value)) != -1)
-        if (opt == '?' || !mxq_parse_quantize_option(&r, opt, value))
-            return MXQ_EXIT_TROUBLE;
+        if (opt == '?' || !parse_option(&r, checkpoint, opt, value))
+            return false;
     if (r.help) {
         mxq_print_help(&mxq_cmd_quantize);
-        return MXQ_EXIT_OK;
+        return true;
     }
-    if (!complete_request(&r, argc - optind))
+    if (!check_kind(checkpoint, argc - optind, argv + optind, &is_checkpoint))
+        return false;
+    return is_checkpoint ? mxq_run_checkpoint_job(checkpoint, &r, argv[optind])
+                         : run_matrices(&r, checkpoint, argc - optind, argv + optind);
+}
+
+static int run(int argc, char *argv[])
+{
+    struct mxq_checkpoint_settings checkpoint;
+    bool good;
+
+    if (!mxq_init_checkpoint_settings(&checkpoint, argc))
         return MXQ_EXIT_TROUBLE;
-    reported = r.json || r.settings.measure;
-    if (!mxq_run_job(&r.settings, (unsigned)(argc - optind), argv + optind, reported ? &reports : NULL))
-        return MXQ_EXIT_TROUBLE;
-    good = mxq_print_job_reports(&r, reports);
-    json_decref(reports);
+    good = parse_and_run(&checkpoint, argc, argv);
+    mxq_free_checkpoint_settings(&checkpoint);
     return good ? MXQ_EXIT_OK : MXQ_EXIT_TROUBLE;
 }
 
 const struct mxq_command mxq_cmd_quantize = {
     .name = "quantize",
-    .summary = "make MXFP4 buffers and a manifest from matrices in .npy, .npz, raw and gzip files",
+    .summary = "make MXFP4 of matrices in .npy, .npz, raw and gzip files, or of a whole checkpoint",
     .synopsis = "[OPTION]... INPUT... -o OUT",
     .epilogue =
         "Profiles: te-hip te-triton aiter aiter-even quark torchao-floor torchao-even torchao-rceil torchao-ceil\n"

@@ -16,6 +16,11 @@ void mxq_set_verbosity(enum mxq_verbosity verbosity)
     current = verbosity;
 }
 
+bool mxq_is_talkative(void)
+{
+    return current >= MXQ_NORMAL;
+}
+
 static const char *current_place;
 
 void mxq_set_message_place(const char *place)

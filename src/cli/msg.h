@@ -19,6 +19,9 @@ enum mxq_verbosity {
 
 void mxq_set_verbosity(enum mxq_verbosity verbosity);
 
+/* Whether more than errors is said. */
+bool mxq_is_talkative(void);
+
 /* Where the next messages belong, as "list.txt:3", to be put before each of them; NULL: nowhere. It must stay valid. */
 void mxq_set_message_place(const char *place);
 

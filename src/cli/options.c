@@ -147,6 +147,33 @@ bool mxq_parse_u64(const char *option, const char *text, uint64_t max, uint64_t 
     return false;
 }
 
+bool mxq_parse_size(const char *option, const char *text, uint64_t max, uint64_t *value)
+{
+    static const char units[] = "KMGT";
+    const char *unit;
+    char *end;
+    unsigned long long parsed;
+    uint64_t nbytes;
+
+    errno = 0;
+    parsed = strtoull(text, &end, 10);
+    nbytes = parsed;
+    unit = *end != '\0' ? strchr(units, *end) : NULL;
+    if (unit != NULL) {
+        for (const char *u = units; u <= unit; u++)
+            if (__builtin_mul_overflow(nbytes, (uint64_t)1024, &nbytes))
+                errno = ERANGE;
+        end += strncmp(end + 1, "iB", 2) == 0 ? 3 : 1;
+    }
+    if (is_digit(*text) && *end == '\0' && errno == 0 && nbytes <= max) {
+        *value = nbytes;
+        return true;
+    }
+    mxq_print_error("%s: \"%s\" is not a number of bytes like 1000, 64M or 1GiB, of at most %" PRIu64, option, text,
+                    max);
+    return false;
+}
+
 bool mxq_parse_real(const char *option, const char *text, double max, double *value)
 {
     char *end;

@@ -46,6 +46,9 @@ bool mxq_parse_u64(const char *option, const char *text, uint64_t max, uint64_t 
 /* A decimal number from 0 to max, such as 1e-5. */
 bool mxq_parse_real(const char *option, const char *text, double max, double *value);
 
+/* A number of bytes: 1000, 64K, 64M, 1G, 1GiB. K, M, G and T are powers of 1024. */
+bool mxq_parse_size(const char *option, const char *text, uint64_t max, uint64_t *value);
+
 bool mxq_parse_int(const char *option, const char *text, int min, int max, int *value);
 
 /* A decimal number from 0 on, such as 1e-10, as the bits of the nearest finite FP32. */

@@ -37,8 +37,11 @@ enum mxq_quantize_option {
 };
 
 /* Rows for a command's table; its output options, -o above all, are its own to describe. */
-#define MXQ_OUTPUT_OPTIONS                                                                                             \
-    {'f', "force", NULL, "replace existing outputs"}, {MXQ_OPT_FORMAT, "format", "FORMAT", "npy, raw or npz [npy]"},   \
+#define MXQ_OUTPUT_OPTIONS MXQ_FORMAT_OPTIONS("npy, raw or npz [npy]")
+
+/* The same with a text for --format. */
+#define MXQ_FORMAT_OPTIONS(format_help)                                                                                \
+    {'f', "force", NULL, "replace existing outputs"}, {MXQ_OPT_FORMAT, "format", "FORMAT", format_help},               \
         {MXQ_OPT_GZIP, "gzip", NULL, "compress the outputs"},                                                          \
         {MXQ_OPT_ONLY, "only", "BUFFER",                                                                               \
          "write one buffer: rowwise_data, rowwise_scale, columnwise_data, columnwise_scale"},                          \

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -109,6 +111,23 @@ static bool load_config(struct opening *o)
             load_object(o, MXQ_CHECKPOINT_CONFIG, c->config_text, c->config_nbytes, &c->config));
 }
 
+/* A fault about the index, by its whole path. */
+static bool refuse_index(struct opening *o, int errnum, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static bool refuse_index(struct opening *o, int errnum, const char *format, ...)
+{
+    char *path = mxq_checkpoint_path(o->checkpoint, o->checkpoint->index_name);
+    char text[MXQ_FAULT_NBYTES];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    mxq_set_fault(o->fault, path != NULL ? path : o->checkpoint->index_name, errnum, "%s", text);
+    free(path);
+    return false;
+}
+
 /* index_name is that of a file that need not be there. */
 static bool load_index(struct opening *o, bool required)
 {
@@ -121,15 +140,14 @@ static bool load_index(struct opening *o, bool required)
         return false;
     if (text == NULL) {
         if (required)
-            mxq_set_fault(o->fault, c->index_name, ENOENT, "cannot open");
+            refuse_index(o, ENOENT, "cannot open");
         free(c->index_name);
         c->index_name = NULL;
         return !required;
     }
     good = load_object(o, c->index_name, text, nbytes, &c->index);
     if (good && !json_is_object(json_object_get(c->index, "weight_map"))) {
-        mxq_set_fault(o->fault, c->index_name, 0, "an index without a weight_map");
-        good = false;
+        good = refuse_index(o, 0, "an index without a weight_map");
     }
     free(text);
     return good;
@@ -162,9 +180,8 @@ static bool list_indexed_shards(struct opening *o)
     json_object_foreach(map, key, value)
     {
         if (!is_shard_name(json_string_value(value))) {
-            mxq_set_fault(o->fault, c->index_name, 0,
-                          "tensor \"%.200s\": its shard \"%.200s\" is not the plain name of a .safetensors file", key,
-                          json_is_string(value) ? json_string_value(value) : "");
+            refuse_index(o, 0, "tensor \"%.200s\": its shard \"%.200s\" is not the plain name of a .safetensors file",
+                         key, json_is_string(value) ? json_string_value(value) : "");
             free(names);
             return false;
         }
@@ -314,18 +331,16 @@ static bool check_index(struct opening *o)
         return true;
     for (size_t i = 0; i < c->nentries; i++) {
         if (json_object_get(map, c->entries[i].name) == NULL) {
-            mxq_set_fault(o->fault, c->index_name, 0, "it does not name tensor \"%.200s\", which is in \"%.200s\"",
-                          c->entries[i].name, c->shards[c->entries[i].shard].name);
-            return false;
+            return refuse_index(o, 0, "it does not name tensor \"%.200s\", which is in \"%.200s\"", c->entries[i].name,
+                                c->shards[c->entries[i].shard].name);
         }
     }
     json_object_foreach(map, key, value)
     {
         const struct mxq_checkpoint_entry *entry = mxq_find_checkpoint_tensor(c, key);
         if (entry == NULL || strcmp(c->shards[entry->shard].name, json_string_value(value)) != 0) {
-            mxq_set_fault(o->fault, c->index_name, 0, "it says that tensor \"%.200s\" is in \"%.200s\", and it is not",
-                          key, json_string_value(value));
-            return false;
+            return refuse_index(o, 0, "it says that tensor \"%.200s\" is in \"%.200s\", and it is not", key,
+                                json_string_value(value));
         }
     }
     return true;
