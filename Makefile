@@ -127,6 +127,7 @@ ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 $(BUILD)/obj/src/kernels/avx2.o: EXTRA := -fPIC -mavx2 -mf16c $(if $(COVERAGE)$(SANITIZE),,-O3)
 $(BUILD)/obj/src/kernels/avx512.o: EXTRA := -fPIC -mavx2 -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi \
 	$(if $(COVERAGE)$(SANITIZE),,-O3)
+$(BUILD)/obj/src/kernels/measure_avx512.o: EXTRA := -fPIC -mavx2 -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq
 endif
 ifneq ($(filter aarch64-%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 $(BUILD)/obj/src/kernels/neon.o: EXTRA := -fPIC $(if $(COVERAGE)$(SANITIZE),,-O3)

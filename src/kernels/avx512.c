@@ -977,4 +977,5 @@ const struct mxq_kernel mxq_kernel_avx512 = {
     .runs_here = runs_here,
     .takes = mxq_recipe_is_common,
     .quantize_panel = quantize_panel,
+    .sum_run = mxq_sum_run_avx512,
 };

@@ -355,11 +355,16 @@ struct mxq_distortion {
     double decoded;      /* sum of y * y */
     double product;      /* sum of x * y */
     double largest;      /* max |x - y| */
+    double amax;         /* max |x| */
+    double least_amax;   /* the smallest amax of a block that is not 0; 0: there is none */
 };
 
 /*
  * Decodes what mxq_quantize_panel() made of a panel, with the same arguments, and adds the differences to *sums.
- * Start with a zeroed struct. Elements or scales that are not finite make the sums NaN or infinite.
+ * Start with a zeroed struct. Elements or scales that are not finite make the sums NaN or infinite, amax too.
+ *
+ * The four sums are within a millionth of the exact ones. They depend on how a matrix is divided into panels and in which
+ * order these are added, and on nothing else.
  */
 enum mxq_status mxq_measure_panel(const struct mxq_plan *plan, const struct mxq_panel *panel,
                                   const struct mxq_matrix *matrix, const struct mxq_destination out[MXQ_NUM_BUFFERS],

@@ -26,6 +26,30 @@ struct mxq_task {
     enum mxq_status *status; /* MXQ_OK; a variant that can fail, as one on a GPU, sets it then */
 };
 
+/* measure_run.h: blocks of 32 values that lie one after the other, with their codes and scales. */
+struct mxq_measured_run {
+    const void *elements;
+    enum mxq_dtype dtype;
+    unsigned nblocks; /* at most MXQ_RUN_BLOCKS */
+    const uint8_t *units;
+    const uint8_t *scales;
+};
+
+#define MXQ_RUN_BLOCKS 64
+#define MXQ_LANES 8
+
+/* Sums of a panel that have not been added up yet. Start with zeros, and least_amax of UINT32_MAX. */
+struct mxq_lanes {
+    double signal[MXQ_LANES];
+    double noise[MXQ_LANES];
+    double decoded[MXQ_LANES];
+    double product[MXQ_LANES];
+    float largest[MXQ_BLOCK_NELEMS];
+    uint32_t nsaturated[MXQ_BLOCK_NELEMS];
+    uint32_t amax;       /* of all blocks */
+    uint32_t least_amax; /* less 1: of the blocks that have a value but 0 */
+};
+
 /* One variant. */
 struct mxq_kernel {
     const char *name;
@@ -37,6 +61,11 @@ struct mxq_kernel {
      * bytes the row has), nothing else, and returns whether the panel has an infinity or a NaN.
      */
     bool (*quantize_panel)(const struct mxq_task *task);
+    /*
+     * Adds the sums of a run to the lanes, as measure_run.h defines them. Bit i of the result: all but the amax of block i
+     * is left to the caller. NULL: the scalar one.
+     */
+    uint64_t (*sum_run)(const struct mxq_measured_run *run, struct mxq_lanes *lanes);
 };
 
 /* avx2.c, avx512.c, neon.c */
@@ -94,6 +123,14 @@ unsigned mxq_load_block(const struct mxq_matrix *matrix, const struct mxq_recipe
 
 /* The element (row, col) of a panel as FP32. */
 uint32_t mxq_load_value(const struct mxq_matrix *matrix, uint64_t row, uint64_t col);
+
+/* The values of the columns col to col + ncols in 32 rows, a column after the other. */
+void mxq_load_columns(const struct mxq_matrix *matrix, uint64_t row, uint64_t col, unsigned ncols,
+                      uint32_t x[][MXQ_BLOCK_NELEMS]);
+
+/* measure.c, measure_avx512.c: struct mxq_kernel's sum_run */
+uint64_t mxq_sum_run_scalar(const struct mxq_measured_run *run, struct mxq_lanes *lanes);
+uint64_t mxq_sum_run_avx512(const struct mxq_measured_run *run, struct mxq_lanes *lanes);
 
 /* measure.c: adds one pair of values */
 void mxq_add_value(struct mxq_distortion *sums, double x, double y, bool saturated);

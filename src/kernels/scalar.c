@@ -23,6 +23,14 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+void mxq_load_columns(const struct mxq_matrix *matrix, uint64_t row, uint64_t col, unsigned ncols,
+                      uint32_t x[][MXQ_BLOCK_NELEMS])
+{
+    for (unsigned i = 0; i < MXQ_BLOCK_NELEMS; i++)
+        for (unsigned j = 0; j < ncols; j++)
+            x[j][i] = mxq_load_value(matrix, row + i, col + j);
+}
+
 /* Up to nelems values of a logical row from first on, and zeros; returns how many the row has. */
 static unsigned load_values(const struct mxq_matrix *matrix, enum mxq_direction direction, uint64_t row, uint64_t first,
                             unsigned nelems, uint32_t *x)
