@@ -3,6 +3,7 @@
 
 #include "cli/msg.h"
 #include "cli/pipeline.h"
+#include "cli/position.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/signals.h"
@@ -185,25 +186,6 @@ static bool check_outputs(struct item *item, const char *manifest_path)
     return check_not_input(item->job, item->source, manifest_path);
 }
 
-/* The position of a value in the tensor, as [2, 0, 17]. */
-static void describe_position(const struct mxq_tensor *tensor, uint64_t index, char *text, size_t nbytes)
-{
-    uint64_t position[MXQ_MAX_RANK] = {0};
-    size_t length;
-
-    for (unsigned axis = tensor->rank; axis-- > 0;) {
-        position[axis] = index % tensor->shape[axis];
-        index /= tensor->shape[axis];
-    }
-    snprintf(text, nbytes, "[");
-    for (unsigned axis = 0; axis < tensor->rank; axis++) {
-        length = strlen(text);
-        snprintf(text + length, nbytes - length, "%s%" PRIu64, axis ? ", " : "", position[axis]);
-    }
-    length = strlen(text);
-    snprintf(text + length, nbytes - length, "]");
-}
-
 static bool check_finite(struct item *item)
 {
     const struct mxq_pipeline *p = &item->pipeline;
@@ -211,7 +193,8 @@ static bool check_finite(struct item *item)
 
     if (!p->stop_at_nonfinite || !p->nonfinite)
         return true;
-    describe_position(item->tensor, p->nonfinite_row * item->plan.cols + p->nonfinite_col, position, sizeof(position));
+    mxq_describe_position(item->tensor->rank, item->tensor->shape,
+                          p->nonfinite_row * item->plan.cols + p->nonfinite_col, position, sizeof(position));
     mxq_set_fault(&item->job->fault, item->path, 0,
                   "%s%s%s%" PRIu64 " value%s infinite or NaN, the first at %s (--nonfinite profile quantizes them)",
                   item->tensor->name ? "array \"" : "", item->tensor->name ? item->tensor->name : "",

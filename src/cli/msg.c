@@ -52,6 +52,17 @@ void mxq_print_error(const char *format, ...)
     va_end(args);
 }
 
+void mxq_print_note(const char *format, ...)
+{
+    va_list args;
+
+    if (current < MXQ_NORMAL)
+        return;
+    va_start(args, format);
+    print_line("", format, args);
+    va_end(args);
+}
+
 void mxq_print_warning(const char *format, ...)
 {
     va_list args;

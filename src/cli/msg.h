@@ -13,7 +13,7 @@ enum mxq_exit {
 /* How much is said. */
 enum mxq_verbosity {
     MXQ_QUIET = -1, /* errors */
-    MXQ_NORMAL = 0, /* and warnings */
+    MXQ_NORMAL = 0, /* and warnings, and notes: what is good to know */
     MXQ_VERBOSE = 1 /* and what is being done */
 };
 
@@ -27,6 +27,7 @@ void mxq_set_message_place(const char *place);
 
 /* Each prints one line, "mxfp4q: " first, and leaves errno as it was. */
 void mxq_print_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void mxq_print_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void mxq_print_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void mxq_print_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

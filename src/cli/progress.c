@@ -15,6 +15,7 @@ static struct {
     bool active;
     bool visible;
     struct mxq_fault name; /* without control characters */
+    char part[64];         /* with a comma before it, or empty */
     uint64_t total_nbytes;
     double started;
     double updated;
@@ -39,9 +40,15 @@ void mxq_start_progress(const char *name, uint64_t total_nbytes)
         progress.mode == MXQ_PROGRESS_ALWAYS || (progress.mode == MXQ_PROGRESS_AUTO && isatty(STDERR_FILENO));
     progress.visible = false;
     mxq_set_fault(&progress.name, NULL, 0, "%s", name);
+    progress.part[0] = '\0';
     progress.total_nbytes = total_nbytes;
     progress.started = now();
     progress.updated = progress.started + SILENT_SECONDS - SECONDS_BETWEEN_UPDATES;
+}
+
+void mxq_note_progress(const char *part)
+{
+    snprintf(progress.part, sizeof(progress.part), "%s%s", part != NULL ? ", " : "", part != NULL ? part : "");
 }
 
 static void print_line(uint64_t done_nbytes, double seconds)
@@ -50,8 +57,8 @@ static void print_line(uint64_t done_nbytes, double seconds)
     const double left = rate > 0 ? (double)(progress.total_nbytes - done_nbytes) / rate : 0;
     const double percent = progress.total_nbytes ? 100.0 * (double)done_nbytes / (double)progress.total_nbytes : 100.0;
 
-    fprintf(stderr, "\r\033[K%s: %3.0f %% of %.1f MB, %.1f MB/s, %.0f s left", progress.name.text, percent,
-            1e-6 * (double)progress.total_nbytes, 1e-6 * rate, left);
+    fprintf(stderr, "\r\033[K%s%s: %3.0f %% of %.1f MB, %.1f MB/s, %.0f s left", progress.name.text, progress.part,
+            percent, 1e-6 * (double)progress.total_nbytes, 1e-6 * rate, left);
     fflush(stderr);
     progress.visible = true;
 }

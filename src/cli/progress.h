@@ -21,6 +21,9 @@ void mxq_set_progress_mode(enum mxq_progress_mode mode);
 /* name: what is being worked on; it must stay valid until the end. */
 void mxq_start_progress(const char *name, uint64_t total_nbytes);
 
+/* Says more after the name, as "shard 3 of 8"; it is copied. NULL: nothing. Not while another thread updates. */
+void mxq_note_progress(const char *part);
+
 /* To be called by one thread at a time. */
 void mxq_update_progress(uint64_t done_nbytes);
 

@@ -14,8 +14,15 @@
 static char made_folder[4096];
 static volatile sig_atomic_t folder_is_made;
 
+static volatile sig_atomic_t is_deferring;
+static volatile sig_atomic_t deferred;
+
 static void end_program(int signum)
 {
+    if (is_deferring && deferred == 0) {
+        deferred = signum;
+        return;
+    }
     mxq_remove_temporaries();
     mxq_remove_made_folder();
     signal(signum, SIG_DFL);
@@ -72,4 +79,22 @@ void mxq_remove_made_folder(void)
     if (folder_is_made)
         rmdir(made_folder);
     folder_is_made = 0;
+}
+
+void mxq_defer_signals(bool defer)
+{
+    is_deferring = defer;
+}
+
+int mxq_deferred_signal(void)
+{
+    return deferred;
+}
+
+void mxq_end_by_deferred_signal(void)
+{
+    if (deferred == 0)
+        return;
+    signal(deferred, SIG_DFL);
+    raise(deferred);
 }
