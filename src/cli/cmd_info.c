@@ -1,4 +1,5 @@
 /* cmd_info.c - mxfp4q info: what is in an input, or how a result was made */
+#include "cli/checkpoint_info.h"
 #include "cli/input_options.h"
 #include "cli/json.h"
 #include "cli/main.h"
@@ -6,6 +7,7 @@
 #include "cli/msg.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "io/checkpoint.h"
 #include "io/stored.h"
 
 #include <errno.h>
@@ -235,11 +237,13 @@ static bool show_manifest(struct session *session, const char *path)
 
 /* ---------------------------------------------------------------------------------------------- files */
 
-/* A manifest by its own name, the prefix or the folder of the result; everything else is an input. */
+/* A manifest by its own name, the prefix or the folder of the result; a checkpoint; everything else is an input. */
 static bool show_file(struct session *session, const char *path)
 {
     char manifest_path[4096];
 
+    if (session->source == NULL && !session->input.source.raw && mxq_is_checkpoint(path))
+        return mxq_show_checkpoint(path, session->json ? session->objects : NULL, &session->fault);
     if (mxq_find_manifest(path, manifest_path, sizeof(manifest_path), &session->fault))
         return show_manifest(session, manifest_path);
     if (session->fault.text[0] != '\0')
@@ -299,7 +303,7 @@ static int run(int argc, char *argv[])
 
 const struct mxq_command mxq_cmd_info = {
     .name = "info",
-    .summary = "describe inputs, and results by their manifest or prefix; measure results",
+    .summary = "describe inputs, checkpoints, and results by their manifest or prefix; measure results",
     .synopsis = "[OPTION]... FILE...",
     .options = options,
     .run = run,

@@ -82,12 +82,13 @@ static bool complete_request(struct mxq_quantize_request *r, int noperands)
 }
 
 /* A checkpoint is the only input; other inputs have options of their own. */
-static bool check_kind(const struct mxq_checkpoint_settings *checkpoint, int noperands, char *operands[],
+static bool check_kind(const struct mxq_checkpoint_settings *checkpoint, bool is_raw, int noperands, char *operands[],
                        bool *is_checkpoint)
 {
     unsigned ncheckpoints = 0;
 
-    for (int i = 0; i < noperands; i++)
+    /* With a shape, whatever the file is called, it is raw. */
+    for (int i = 0; i < noperands && !is_raw; i++)
         ncheckpoints += mxq_names_checkpoint(operands[i]);
     *is_checkpoint = ncheckpoints == 1 && noperands == 1;
     if (ncheckpoints > 0 && !*is_checkpoint)
@@ -147,7 +148,7 @@ static bool parse_and_run(struct mxq_checkpoint_settings *checkpoint, int argc, 
         mxq_print_help(&mxq_cmd_quantize);
         return true;
     }
-    if (!check_kind(checkpoint, argc - optind, argv + optind, &is_checkpoint))
+    if (!check_kind(checkpoint, r.settings.input.source.raw, argc - optind, argv + optind, &is_checkpoint))
         return false;
     return is_checkpoint ? mxq_run_checkpoint_job(checkpoint, &r, argv[optind])
                          : run_matrices(&r, checkpoint, argc - optind, argv + optind);

@@ -52,6 +52,13 @@ bool mxq_names_checkpoint(const char *path)
     return ends_with(path, SUFFIX) || ends_with(path, INDEX_SUFFIX) || is_folder(path);
 }
 
+bool mxq_is_checkpoint(const char *path)
+{
+    if (is_folder(path))
+        return mxq_folder_has_shards(path);
+    return mxq_names_checkpoint(path) && access(path, F_OK) == 0;
+}
+
 char *mxq_checkpoint_path(const struct mxq_checkpoint *checkpoint, const char *name)
 {
     return mxq_join_path(checkpoint->folder, name);

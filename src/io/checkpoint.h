@@ -65,6 +65,9 @@ struct mxq_checkpoint {
 /* Whether path means a checkpoint: a folder, a name that ends in .safetensors or .safetensors.index.json. */
 bool mxq_names_checkpoint(const char *path);
 
+/* Whether there is a checkpoint at path: the same, but of folders only those with a .safetensors file, and nothing missing. */
+bool mxq_is_checkpoint(const char *path);
+
 /*
  * Opens the folder, the index or the file at path. Refused: a shard that the index names and that is missing; a shard name
  * that is no plain file name; a tensor that the index names and its shard lacks, or the other way round; one tensor in two

@@ -61,6 +61,19 @@ static bool is_safetensors(const char *name)
     return length > 12 && strcmp(name + length - 12, ".safetensors") == 0;
 }
 
+bool mxq_folder_has_shards(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    bool found = false;
+
+    while (dir != NULL && !found && (entry = readdir(dir)) != NULL)
+        found = entry->d_name[0] != '.' && is_safetensors(entry->d_name);
+    if (dir != NULL)
+        closedir(dir);
+    return found;
+}
+
 static bool add_shard(struct listing *l, const char *name)
 {
     struct mxq_folder_listing *r = l->result;

@@ -17,6 +17,9 @@ struct mxq_folder_listing { /* all of it is the caller's */
 bool mxq_list_checkpoint_folder(const char *folder, const char *index_name, struct mxq_folder_listing *listing,
                                 mxq_warn_func warn, void *context, struct mxq_fault *fault);
 
+/* Whether a .safetensors file is in the folder itself. */
+bool mxq_folder_has_shards(const char *folder);
+
 /* "folder/name", or name alone when folder is "."; to be freed. NULL: no memory. */
 char *mxq_join_path(const char *folder, const char *name);
 
