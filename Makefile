@@ -82,7 +82,7 @@ LIBS += -ldl
 endif
 IO_SRC := $(sort $(wildcard src/io/*.c))
 CLI_SRC := $(sort $(wildcard src/cli/*.c))
-UNIT_SRC := tests/unit/check_kernels.c tests/unit/check_random.c tests/unit/check_cpu.c tests/unit/check_gpu.c tests/unit/check_io.c tests/unit/check_outfile.c tests/unit/check_heatmap.c tests/unit/check_stored.c
+UNIT_SRC := tests/unit/check_kernels.c tests/unit/check_random.c tests/unit/check_cpu.c tests/unit/check_gpu.c tests/unit/check_io.c tests/unit/check_outfile.c tests/unit/check_heatmap.c tests/unit/check_stored.c tests/unit/check_safetensors.c
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 # The source of the GPU kernels, compiled for the host, as two kinds of chips compute; C++ is needed for this alone.
 GPU_SOURCE := $(if $(shell command -v $(CXX) 2>/dev/null),$(BUILD)/tests/check_gpu_source-32 $(BUILD)/tests/check_gpu_source-64)

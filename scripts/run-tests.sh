@@ -38,7 +38,7 @@ for width in 32 64; do
         printf 'ok - the source of the GPU kernels # skip there was no C++ compiler\n' >>"$results"
     fi
 done
-for check in check_io check_outfile check_stored check_heatmap check_gcnrun; do
+for check in check_io check_outfile check_stored check_safetensors check_heatmap check_gcnrun; do
     rm -rf "$scratch" && mkdir "$scratch"
     run_tap "$check" "$build/tests/$check" "$scratch"
     rm -rf "$scratch"

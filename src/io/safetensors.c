@@ -292,7 +292,8 @@ static bool check_cover(struct reading *r)
     const uint64_t room = header->nbytes - header->data_offset;
     uint64_t end = 0;
 
-    qsort(header->tensors, header->ntensors, sizeof(*header->tensors), compare_offsets);
+    if (header->ntensors > 0)
+        qsort(header->tensors, header->ntensors, sizeof(*header->tensors), compare_offsets);
     for (size_t i = 0; i < header->ntensors; i++) {
         struct mxq_st_tensor *tensor = &header->tensors[i];
         if (tensor->offset != end)

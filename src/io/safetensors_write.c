@@ -176,7 +176,8 @@ bool mxq_lay_out_st_header(struct mxq_st_header *header, const char *file, struc
 
     if (!check_names(header, file, fault))
         return false;
-    qsort(header->tensors, header->ntensors, sizeof(*header->tensors), compare_places);
+    if (header->ntensors > 0)
+        qsort(header->tensors, header->ntensors, sizeof(*header->tensors), compare_places);
     header->data_offset = 0;
     for (size_t i = 0; i < header->ntensors; i++) {
         header->tensors[i].offset = end;
