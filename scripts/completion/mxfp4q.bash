@@ -33,7 +33,10 @@ _mxfp4q_value() {
     --adjust | --accept-ties) _mxfp4q_words yes no ;;
     --from-layout | --test-layout | --golden-layout) _mxfp4q_words linear aiter linear,aiter aiter,linear ;;
     --buffer) _mxfp4q_words "$buffers" ;;
-    --format) _mxfp4q_words npy raw npz ;;
+    --format)
+        _mxfp4q_words npy raw npz
+        [ "${COMP_WORDS[1]}" != quantize ] || _mxfp4q_words npy raw npz quark compressed-tensors gpt-oss native buffers
+        ;;
     --only) _mxfp4q_words "$buffers" ;;
     --direction) _mxfp4q_words rowwise columnwise both ;;
     --profile)
@@ -60,6 +63,7 @@ _mxfp4q_value() {
     --device) _mxfp4q_words auto cpu gpu gpu:all ;;
     --scale-atol | --scale-limit | --scale-share | --atol | --rtol | --codes-per-scale | --code-share) COMPREPLY=() ;;
     --test-member | --golden-member | --matrix | --limit) COMPREPLY=() ;;
+    --include | --exclude | --tp | --memory) COMPREPLY=() ;;
     --zero-byte | --amax-floor | --hadamard-signs | --hadamard-seed | --ties-seed | --pad-fill | --shape | --rounds | --offset | --member | --flatten | --seed | --case | -j | --jobs) COMPREPLY=() ;;
     *) return 1 ;;
     esac
@@ -90,7 +94,8 @@ _mxfp4q() {
     fi
     case ${COMP_WORDS[1]}:$cur in
     quantize:-*)
-        _mxfp4q_words -o --output -f --force --format --gzip --only --no-fsync --direction --profile --scale --ties --sign \
+        _mxfp4q_words -o --output -f --force --format --gzip --only --no-fsync --include --exclude --tp --dry-run --memory \
+            --resume --delete-source --no-measure --direction --profile --scale --ties --sign \
             --seed --zero-byte --amax-floor --block --hadamard --hadamard-signs --hadamard-seed --nonfinite --layout \
             --shuffle --pad-fill --tail "$input" -j --jobs \
             --kernel --device --report --json -q --quiet -v --verbose --progress -h --help
