@@ -2,6 +2,7 @@
 #include "cli/checkpoint_commit.h"
 
 #include "cli/checkpoint_output.h"
+#include "io/checkpoint_remains.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,21 +74,31 @@ static bool is_needed(const struct mxq_committer *c, size_t source)
     return !c->options.outcome->shards[source].verified;
 }
 
+/* A shard that is gone already was deleted for an earlier one, or by an earlier run. */
+static bool delete_source(const struct mxq_committer *c, size_t source, struct mxq_fault *fault)
+{
+    const struct mxq_checkpoint *checkpoint = c->options.checkpoint;
+    char *path = mxq_checkpoint_path(checkpoint, checkpoint->shards[source].name);
+    bool good = path != NULL;
+
+    if (!good)
+        mxq_set_fault(fault, checkpoint->shards[source].name, ENOMEM, "cannot be deleted");
+    if (good && access(path, F_OK) == 0) {
+        good = mxq_leave_remains(checkpoint, source, c->options.folder, fault);
+        if (good && unlink(path) != 0 && errno != ENOENT) {
+            mxq_set_fault(fault, path, errno, "cannot be deleted");
+            good = false;
+        }
+    }
+    free(path);
+    return good;
+}
+
 static bool delete_sources(struct mxq_committer *c, struct mxq_fault *fault)
 {
-    for (size_t i = 0; i < c->options.checkpoint->nshards; i++) {
-        char *path;
-        bool good;
-        if (is_needed(c, i))
-            continue;
-        path = mxq_checkpoint_path(c->options.checkpoint, c->options.checkpoint->shards[i].name);
-        good = path != NULL && (unlink(path) == 0 || errno == ENOENT);
-        if (!good)
-            mxq_set_fault(fault, path, path != NULL ? errno : ENOMEM, "cannot be deleted");
-        free(path);
-        if (!good)
+    for (size_t i = 0; i < c->options.checkpoint->nshards; i++)
+        if (!is_needed(c, i) && !delete_source(c, i, fault))
             return false;
-    }
     return true;
 }
 

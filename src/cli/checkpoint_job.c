@@ -119,7 +119,9 @@ bool mxq_run_checkpoint_job(struct mxq_checkpoint_settings *settings, struct mxq
 
     if (!mxq_complete_checkpoint_request(settings, quantize, &request))
         return false;
-    good = mxq_open_checkpoint(path, &checkpoint, mxq_warn_user, NULL, &fault);
+    /* An earlier run that was to delete the source may have begun to. */
+    good = mxq_reopen_checkpoint(path, settings->resume ? quantize->settings.output : NULL, &checkpoint, mxq_warn_user,
+                                 NULL, &fault);
     if (good && !check_output(settings, quantize, checkpoint)) {
         mxq_close_checkpoint(checkpoint);
         return false;

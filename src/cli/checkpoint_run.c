@@ -19,6 +19,7 @@
 #include "cli/pool.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
+#include "io/checkpoint_remains.h"
 #include "io/outfile.h"
 
 #include <errno.h>
@@ -441,14 +442,16 @@ bool mxq_run_checkpoint(const struct mxq_checkpoint *checkpoint, const struct mx
     mxq_defer_signals(true);
     good = run_all(&run, report);
     free_buffers(&run);
-    if (good)
+    if (good) {
         mxq_close_journal(run.journal, true);
-    else if (run.journal == NULL)
+        mxq_remove_remains(checkpoint, options->output);
+    } else if (run.journal == NULL) {
         mxq_remove_made_folder();
-    else if (count_complete(&run) == 0)
+    } else if (count_complete(&run) == 0) {
         remove_all(&run);
-    else
+    } else {
         keep_recorded(&run);
+    }
     if (!good)
         mxq_close_journal(run.journal, false);
     mxq_defer_signals(false);

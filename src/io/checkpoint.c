@@ -2,6 +2,7 @@
 #include "io/checkpoint.h"
 
 #include "io/checkpoint_folder.h"
+#include "io/checkpoint_remains.h"
 #include "io/json_text.h"
 #include "io/outfile.h"
 
@@ -22,6 +23,7 @@
 
 struct opening {
     struct mxq_checkpoint *checkpoint;
+    const char *remains; /* folder, or NULL */
     mxq_warn_func warn;
     void *context;
     struct mxq_fault *fault;
@@ -236,7 +238,10 @@ static bool list_folder(struct opening *o)
         return false;
     c->others = listing.others;
     c->nothers = listing.nothers;
-    good = (c->index == NULL || list_indexed_shards(o)) && list_folder_shards(o, listing.shards, listing.nshards);
+    if (c->index == NULL && o->remains != NULL && !mxq_list_remains(o->remains, &listing, o->fault))
+        good = false;
+    else
+        good = (c->index == NULL || list_indexed_shards(o)) && list_folder_shards(o, listing.shards, listing.nshards);
     for (size_t i = 0; i < listing.nshards; i++)
         free(listing.shards[i]);
     free(listing.shards);
@@ -245,6 +250,18 @@ static bool list_folder(struct opening *o)
         good = false;
     }
     return good;
+}
+
+/* What is left of a shard that is gone; -1 with errno of the shard itself. */
+static int open_remains(struct opening *o, struct mxq_checkpoint_shard *shard)
+{
+    char *path = mxq_remains_path(o->remains, shard->name);
+    const int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW) : -1;
+
+    free(path);
+    errno = ENOENT;
+    shard->is_gone = fd >= 0;
+    return fd;
 }
 
 static bool read_shard(struct opening *o, struct mxq_checkpoint_shard *shard)
@@ -257,6 +274,8 @@ static bool read_shard(struct opening *o, struct mxq_checkpoint_shard *shard)
     if (path == NULL)
         return refuse_memory(o);
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT && o->remains != NULL)
+        fd = open_remains(o, shard);
     if (fd < 0 || fstat(fd, &status) != 0)
         mxq_set_fault(o->fault, path, errno, "cannot open%s",
                       o->checkpoint->index != NULL ? " a shard that the index names" : "");
@@ -416,7 +435,13 @@ static bool open_checkpoint(struct opening *o, const char *path)
 bool mxq_open_checkpoint(const char *path, struct mxq_checkpoint **checkpoint, mxq_warn_func warn, void *context,
                          struct mxq_fault *fault)
 {
-    struct opening o = {calloc(1, sizeof(**checkpoint)), warn, context, fault};
+    return mxq_reopen_checkpoint(path, NULL, checkpoint, warn, context, fault);
+}
+
+bool mxq_reopen_checkpoint(const char *path, const char *remains, struct mxq_checkpoint **checkpoint,
+                           mxq_warn_func warn, void *context, struct mxq_fault *fault)
+{
+    struct opening o = {calloc(1, sizeof(**checkpoint)), remains, warn, context, fault};
 
     *checkpoint = NULL;
     if (o.checkpoint == NULL) {
@@ -459,8 +484,10 @@ int mxq_open_shard(const struct mxq_checkpoint *checkpoint, size_t shard, struct
     struct stat status;
     int fd = -1;
 
-    if (path == NULL) {
-        mxq_set_fault(fault, s->name, ENOMEM, "cannot open");
+    if (path == NULL || s->is_gone) {
+        mxq_set_fault(fault, path != NULL ? path : s->name, path != NULL ? 0 : ENOMEM, "%s",
+                      path != NULL ? "an earlier run deleted it, and it is needed" : "cannot open");
+        free(path);
         return -1;
     }
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -22,6 +22,7 @@
 struct mxq_checkpoint_shard {
     char *name; /* file name within the folder, without slashes */
     struct mxq_st_header *header;
+    bool is_gone; /* it was deleted, and its header is from what remains of it; mxq_open_shard() fails */
     /* The file when its header was read. A symbolic link, as in a download cache, is followed. */
     uint64_t device;
     uint64_t inode;
@@ -76,6 +77,10 @@ bool mxq_is_checkpoint(const char *path);
  */
 bool mxq_open_checkpoint(const char *path, struct mxq_checkpoint **checkpoint, mxq_warn_func warn, void *context,
                          struct mxq_fault *fault);
+
+/* The same for a checkpoint of which shards may have been deleted: remains is the folder with what is left of them. */
+bool mxq_reopen_checkpoint(const char *path, const char *remains, struct mxq_checkpoint **checkpoint,
+                           mxq_warn_func warn, void *context, struct mxq_fault *fault);
 
 /* Accepts NULL. */
 void mxq_close_checkpoint(struct mxq_checkpoint *checkpoint);

@@ -1,6 +1,8 @@
 /* checkpoint_folder.c - what is in the folder of a checkpoint */
 #include "io/checkpoint_folder.h"
 
+#include "io/checkpoint_remains.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -193,4 +195,32 @@ bool mxq_list_checkpoint_folder(const char *folder, const char *index_name, stru
     if (listing->nothers > 0)
         qsort(listing->others, listing->nothers, sizeof(*listing->others), compare_others);
     return true;
+}
+
+static bool has_shard(const struct mxq_folder_listing *listing, const char *name)
+{
+    for (size_t i = 0; i < listing->nshards; i++)
+        if (strcmp(listing->shards[i], name) == 0)
+            return true;
+    return false;
+}
+
+bool mxq_list_remains(const char *folder, struct mxq_folder_listing *listing, struct mxq_fault *fault)
+{
+    struct listing l = {folder, NULL, listing, NULL, NULL, fault};
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    bool good = true;
+
+    while (dir != NULL && good && (entry = readdir(dir)) != NULL) {
+        char *name = mxq_remains_shard(entry->d_name);
+        if (name != NULL && is_safetensors(name) && !has_shard(listing, name))
+            good = add_shard(&l, name);
+        free(name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    if (listing->nshards > 0)
+        qsort(listing->shards, listing->nshards, sizeof(*listing->shards), compare_shards);
+    return good;
 }

@@ -17,6 +17,9 @@ struct mxq_folder_listing { /* all of it is the caller's */
 bool mxq_list_checkpoint_folder(const char *folder, const char *index_name, struct mxq_folder_listing *listing,
                                 mxq_warn_func warn, void *context, struct mxq_fault *fault);
 
+/* Adds the shards of which folder has the remains (checkpoint_remains.h) to those that were listed. */
+bool mxq_list_remains(const char *folder, struct mxq_folder_listing *listing, struct mxq_fault *fault);
+
 /* Whether a .safetensors file is in the folder itself. */
 bool mxq_folder_has_shards(const char *folder);
 
