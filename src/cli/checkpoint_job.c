@@ -15,12 +15,12 @@ static bool is_inside(const char *folder, const char *output)
 {
     char *source = realpath(folder, NULL);
     char *path = strdup(output);
-    char *real = NULL, *slash;
+    char *real = NULL;
     bool inside = false;
 
     /* The last part that exists says where it will be. */
     while (path != NULL && (real = realpath(*path != '\0' ? path : ".", NULL)) == NULL && *path != '\0') {
-        slash = strrchr(path, '/');
+        char *slash = strrchr(path, '/');
         if (slash == path)
             slash++;
         *(slash != NULL && *slash != '\0' ? slash : path) = '\0';

@@ -178,7 +178,6 @@ static bool has_foreign_escape(const char *text)
 
 static bool compile_pattern(const char *text, struct mxq_pattern *pattern, struct mxq_fault *fault)
 {
-    char why[128];
     int error;
 
     pattern->text = text;
@@ -196,6 +195,7 @@ static bool compile_pattern(const char *text, struct mxq_pattern *pattern, struc
     }
     error = regcomp(&pattern->regex, text + 3, REG_EXTENDED | REG_NOSUB);
     if (error != 0) {
+        char why[128];
         regerror(error, &pattern->regex, why, sizeof(why));
         mxq_set_fault(fault, NULL, 0, "\"%.200s\" is not an extended regular expression: %s", text, why);
         return false;

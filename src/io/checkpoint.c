@@ -205,20 +205,26 @@ static bool list_indexed_shards(struct opening *o)
     return c->shards != NULL || refuse_memory(o);
 }
 
+static void warn_left_out(struct opening *o, const char *name)
+{
+    char text[600];
+
+    snprintf(text, sizeof(text), "\"%.255s\" is left out: %.255s does not name it", name, o->checkpoint->index_name);
+    if (o->warn != NULL)
+        o->warn(o->context, text);
+}
+
 /* All .safetensors files of the folder, or of an index's the ones that it does not name, which are warned of. */
 static bool list_folder_shards(struct opening *o, char **names, size_t nnames)
 {
     struct mxq_checkpoint *c = o->checkpoint;
-    char text[600];
 
     if (c->index != NULL) {
         for (size_t i = 0, s = 0; i < nnames; i++) {
             while (s < c->nshards && strcmp(c->shards[s].name, names[i]) < 0)
                 s++;
-            if ((s < c->nshards && strcmp(c->shards[s].name, names[i]) == 0) || o->warn == NULL)
-                continue;
-            snprintf(text, sizeof(text), "\"%.255s\" is left out: %.255s does not name it", names[i], c->index_name);
-            o->warn(o->context, text);
+            if (s == c->nshards || strcmp(c->shards[s].name, names[i]) != 0)
+                warn_left_out(o, names[i]);
         }
         return true;
     }

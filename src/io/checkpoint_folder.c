@@ -178,9 +178,10 @@ static int compare_others(const void *a, const void *b)
 bool mxq_list_checkpoint_folder(const char *folder, const char *index_name, struct mxq_folder_listing *listing,
                                 mxq_warn_func warn, void *context, struct mxq_fault *fault)
 {
-    struct listing l = {folder, index_name, listing, warn, context, fault};
+    struct listing l = {folder, index_name, NULL, warn, context, fault};
 
     memset(listing, 0, sizeof(*listing));
+    l.result = listing;
     if (!list_below(&l, "", 0)) {
         for (size_t i = 0; i < listing->nshards; i++)
             free(listing->shards[i]);

@@ -182,7 +182,7 @@ static char *print_value(const json_t *value, unsigned depth)
         return NULL;
     for (const char *p = plain; *p != '\0'; p++)
         nlines += *p == '\n';
-    text = to = malloc(strlen(plain) + nlines * 2 * depth + 1);
+    text = to = calloc(strlen(plain) + nlines * 2 * depth + 1, 1);
     for (const char *p = plain; text != NULL && *p != '\0'; p++) {
         *to++ = *p;
         if (*p == '\n') {
@@ -190,8 +190,6 @@ static char *print_value(const json_t *value, unsigned depth)
             to += (size_t)2 * depth;
         }
     }
-    if (text != NULL)
-        *to = '\0';
     free(plain);
     return text;
 }
