@@ -71,12 +71,14 @@ static bool run_plan(const struct mxq_checkpoint_settings *settings, const struc
     json_t *report = NULL;
     bool good = mxq_run_checkpoint(checkpoint, plan, &options, &report, &fault);
 
-    if (!good)
+    if (!good) {
         mxq_print_error("%s", fault.text);
-    else if (quantize->json)
+    } else if (quantize->json) {
         good = mxq_print_json(report);
-    else if (quantize->settings.measure)
+    } else if (quantize->settings.measure) {
+        printf("%s", mxq_is_talkative() ? "\n" : "");
         mxq_print_checkpoint_report(report);
+    }
     json_decref(report);
     return good;
 }

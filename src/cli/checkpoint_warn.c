@@ -202,7 +202,7 @@ static void warn_of_rules(struct warning *w)
     if (request->format == MXQ_CHECKPOINT_QUARK && mxq_quark_round_method(recipe) == NULL)
         warn(w, "Quark has no name for ties going to %s: round_method is null, quantization_config.mxfp4q says it",
              mxq_ties_name(recipe->ties));
-    if (w->checkpoint->config == NULL && mxq_format_quant_method(request->format) != NULL)
+    if (w->checkpoint->config == NULL && !w->checkpoint->is_file && mxq_format_quant_method(request->format) != NULL)
         warn(w, "no config.json: nothing will tell loaders that the checkpoint is quantized");
     if (w->plan->count[MXQ_ACTION_QUANTIZE] == 0)
         warn(w, "no tensor is quantized");

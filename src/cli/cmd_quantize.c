@@ -14,9 +14,8 @@
 static const struct mxq_option options[] = {
     {0, NULL, NULL, "Output"},
     {'o', "output", "OUT",
-     "prefix; a folder for a checkpoint, if it ends in / or several tensors come; NAME.npz for all; - with --only"},
-    MXQ_FORMAT_OPTIONS(
-        "npy, raw or npz [npy]; of a checkpoint quark, compressed-tensors, gpt-oss, native, buffers [quark]"),
+     "prefix; folder/, for several tensors or a checkpoint, too; NAME.npz for all; - with --only"},
+    MXQ_FORMAT_OPTIONS("npy, raw or npz [npy]; of a checkpoint: see below [quark]"),
     {0, NULL, NULL, "Checkpoints"},
     MXQ_CHECKPOINT_OPTIONS,
     {0, NULL, NULL, "What is computed"},
@@ -171,6 +170,7 @@ const struct mxq_command mxq_cmd_quantize = {
     .summary = "make MXFP4 of matrices in .npy, .npz, raw and gzip files, or of a whole checkpoint",
     .synopsis = "[OPTION]... INPUT... -o OUT",
     .epilogue =
+        "Formats of checkpoints: quark, compressed-tensors, gpt-oss, native, buffers.\n"
         "Profiles: te-hip te-triton aiter aiter-even quark torchao-floor torchao-even torchao-rceil torchao-ceil\n"
         "triton-kernels ggml compressed-tensors modelopt flashinfer microxcaling fbgemm-even primus-hip\n"
         "primus-triton aiter-hip-floor mlx-cpu mlx-gpu mlx-cpu-nearlog mlx-gpu-nearlog. See mxfp4q(1) and mxfp4q(5).",

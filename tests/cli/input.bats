@@ -521,7 +521,8 @@ TEXTS
     refuses '"missing.npy": cannot open: No such file or directory' quantize missing.npy -o y
     refuses '"": cannot open: No such file or directory' quantize '' -o y
     mkdir folder
-    refuses '"folder": cannot read: Is a directory' quantize folder -o y
+    refuses '"folder": no .safetensors file in this folder' quantize folder -o y
+    refuses '"folder": cannot read: Is a directory' quantize folder --shape 1 --dtype f32 -o y
     ln -s missing dangling
     refuses '"dangling": cannot open: No such file or directory' quantize dangling -o y
     ln -s loop loop
