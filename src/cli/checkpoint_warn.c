@@ -154,6 +154,51 @@ static bool is_tied(const struct warning *w, const struct mxq_plan_tensor *t)
     return is_quantized(t) && (strcmp(name, "lm_head.weight") == 0 || strstr(name, "embed_tokens.weight") != NULL);
 }
 
+/* What is planned for the tensor of this name; NULL: there is none. */
+static const struct mxq_plan_tensor *find_planned(const struct warning *w, const char *name)
+{
+    const struct mxq_checkpoint_entry *entry = mxq_find_checkpoint_tensor(w->checkpoint, name);
+    size_t first = 0;
+
+    if (entry == NULL)
+        return NULL;
+    for (size_t s = 0; s < entry->shard; s++)
+        first += w->checkpoint->shards[s].header->ntensors;
+    return &w->plan->tensors[first + entry->tensor];
+}
+
+/* Whether the matrix that has the part sibling in its name where this one has part is there, and not quantized. */
+static bool has_other_sibling(const struct warning *w, const char *name, const char *part, const char *sibling)
+{
+    const size_t length = mxq_module_length(name), npart = strlen(part);
+    const struct mxq_plan_tensor *planned;
+    char other[1024];
+    int written;
+
+    if (length <= npart || name[length - npart - 1] != '.' || memcmp(name + length - npart, part, npart) != 0)
+        return false;
+    written = snprintf(other, sizeof(other), "%.*s%s%s", (int)(length - npart), name, sibling, name + length);
+    if (written < 0 || (size_t)written >= sizeof(other))
+        return false;
+    planned = find_planned(w, other);
+    return planned != NULL && !is_quantized(planned);
+}
+
+/* Matrices that loaders join, so that they want all of them in one form. */
+static bool is_split_from_siblings(const struct warning *w, const struct mxq_plan_tensor *t)
+{
+    static const char *const siblings[][3] = {
+        {"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj", NULL}, {"w1", "w3", NULL}};
+    const char *name = get_source(w, t)->name;
+
+    for (size_t i = 0; is_quantized(t) && i < sizeof(siblings) / sizeof(siblings[0]); i++)
+        for (unsigned a = 0; a < 3 && siblings[i][a] != NULL; a++)
+            for (unsigned b = 0; b < 3 && siblings[i][b] != NULL; b++)
+                if (a != b && has_other_sibling(w, name, siblings[i][a], siblings[i][b]))
+                    return true;
+    return false;
+}
+
 static void warn_of_shapes(struct warning *w)
 {
     const enum mxq_checkpoint_format format = w->plan->request.format;
@@ -185,6 +230,9 @@ static void warn_of_sources(struct warning *w)
     if (format != MXQ_CHECKPOINT_BUFFERS)
         warn_of_tensors(w, is_transposed_expert,
                         "[experts, inputs, outputs]: stored as [experts, outputs, inputs], which blocks run along");
+    if (format == MXQ_CHECKPOINT_QUARK || format == MXQ_CHECKPOINT_COMPRESSED_TENSORS)
+        warn_of_tensors(w, is_split_from_siblings,
+                        "quantized, and not all that loaders join with it: q, k and v, or gate and up");
     if (format == MXQ_CHECKPOINT_QUARK || format == MXQ_CHECKPOINT_COMPRESSED_TENSORS)
         warn_of_tensors(w, is_fused,
                         "fused experts: many loaders of this format want each expert as a tensor of its own");

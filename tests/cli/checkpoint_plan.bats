@@ -236,6 +236,25 @@ mxfp4q: warning: "a.q_proj.weight": copied, because its rows do not end with a b
     is "$stderr" 'mxfp4q: warning: no config.json: nothing will tell loaders that the checkpoint is quantized'
 }
 
+@test "there is a warning when loaders could not join matrices" {
+    model <<-END
+	a.q_proj.weight BF16 256x256
+	a.k_proj.weight BF16 256x256
+	a.v_proj.weight BF16 256x256
+	a.gate_proj.weight BF16 256x256
+	a.up_proj.weight BF16 256x256
+	b.q_proj.weight BF16 256x256
+	END
+    run -0 --separate-stderr "$MXFP4Q" quantize m --dry-run
+    is "$stderr" ""
+    run -0 --separate-stderr "$MXFP4Q" quantize m --dry-run --exclude '*.k_proj'
+    is "$stderr" 'mxfp4q: warning: 2 tensors, "a.q_proj.weight" the first: quantized, and not all that loaders join with it: q, k and v, or gate and up'
+    run -0 --separate-stderr "$MXFP4Q" quantize m --dry-run --exclude '*gate_proj' --format compressed-tensors
+    is "$stderr" 'mxfp4q: warning: "a.up_proj.weight": quantized, and not all that loaders join with it: q, k and v, or gate and up'
+    run -0 --separate-stderr "$MXFP4Q" quantize m --dry-run --exclude '*gate_proj' --format native
+    is "$stderr" ""
+}
+
 @test "FP8 needs scales of its blocks, which need not be 128 x 128" {
     model ', "quantization_config": {"quant_method": "fp8", "weight_block_size": [64, 32]}' <<-END
 	a.weight F8_E4M3 100x64
