@@ -124,6 +124,12 @@ static bool has_tail(const struct warning *w, const struct mxq_plan_tensor *t)
     return t->reason != NULL && strcmp(t->reason, MXQ_REASON_TAIL) == 0;
 }
 
+static bool has_part_of_transform(const struct warning *w, const struct mxq_plan_tensor *t)
+{
+    (void)w;
+    return t->reason != NULL && strcmp(t->reason, MXQ_REASON_TRANSFORM) == 0;
+}
+
 static bool is_transposed_expert(const struct warning *w, const struct mxq_plan_tensor *t)
 {
     (void)w;
@@ -205,6 +211,7 @@ static void warn_of_shapes(struct warning *w)
     char text[200];
 
     warn_of_tensors(w, has_tail, "copied, because its rows do not end with a block of 32 values");
+    warn_of_tensors(w, has_part_of_transform, "copied, because its rows are no multiple of the Hadamard transform");
     if (format == MXQ_CHECKPOINT_BUFFERS || format == MXQ_CHECKPOINT_GPT_OSS)
         return;
     snprintf(text, sizeof(text), "N is no multiple of %d%s, as AITER's layouts need it", TILE_ROWS,

@@ -333,6 +333,16 @@ a.weight_scale_inv F32 2x2"
     is "${lines[2]}" '  mxfp4q = {"version":"0.1.0","format":"buffers","profile":"te-hip","scale":"even","ties":"even","sign":"keep","block":"1x32","zero_byte":127,"hadamard":16,"layout":"aiter","hadamard_signs":"000000f0","pad_fill":7}'
 }
 
+@test "a transform that reaches over blocks leaves out the rows that it does not fit" {
+    model <<-END
+	a.weight BF16 256x256
+	b.weight BF16 256x160
+	END
+    run -0 --separate-stderr "$MXFP4Q" quantize m --dry-run --format native --hadamard=64
+    is "$stderr" 'mxfp4q: warning: "b.weight": copied, because its rows are no multiple of the Hadamard transform'
+    grep -q ', Hadamard 64 with signs 00000000$' <<<"$output"
+}
+
 @test "the same headers and options make the same plan, and others another" {
     local first
     identity() {
@@ -347,6 +357,8 @@ a.weight_scale_inv F32 2x2"
     is "$(identity m --tp 8)" "$first"
     is "$(identity m -j 1 --memory 64M)" "$first"
     [ "$(identity m --ties away)" != "$first" ]
+    [ "$(identity m --ties stochastic)" != "$(identity m --ties stochastic --seed 1)" ]
+    [ "$(identity m --block 32x32)" != "$first" ]
     [ "$(identity m --format native)" != "$first" ]
     [ "$(identity m --exclude x)" != "$first" ]
     [ "$(identity m --nonfinite profile)" != "$first" ]
