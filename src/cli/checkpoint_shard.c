@@ -18,10 +18,14 @@
 
 #define CHUNK_NBYTES ((uint64_t)1 << 20)
 
+/* How far before it is read, a part of a source is asked for. */
+#define AHEAD_NBYTES ((uint64_t)64 << 20)
+
 struct making {
     const struct mxq_shard_maker *maker;
     struct mxq_shard_tasks tasks;
     int *source_fds;
+    int next_fd; /* of the source that will be read after this one, or -1 */
     struct mxq_task_outcome *outcomes;
     uint32_t header_crc;
 };
@@ -38,6 +42,18 @@ static bool open_source(struct making *m, size_t shard, struct mxq_fault *fault)
     return m->source_fds[shard] >= 0;
 }
 
+/* Only to read ahead: that it cannot be opened is told when it is its turn. */
+static void open_next(struct making *m)
+{
+    struct mxq_fault ignored;
+    size_t next = m->tasks.shard + 1;
+
+    while (next < m->maker->checkpoint->nshards && m->maker->outcome->shards[next].complete)
+        next++;
+    if (next < m->maker->checkpoint->nshards)
+        m->next_fd = mxq_open_shard(m->maker->checkpoint, next, &ignored);
+}
+
 /* The shard's own source, and those that have scales for it. */
 static bool open_sources(struct making *m, struct mxq_fault *fault)
 {
@@ -51,6 +67,7 @@ static bool open_sources(struct making *m, struct mxq_fault *fault)
     m->tasks.source_fds = m->source_fds;
     if (!open_source(m, m->tasks.shard, fault))
         return false;
+    open_next(m);
     for (size_t i = 0; i < m->tasks.ntensors; i++) {
         const struct mxq_plan_tensor *planned = m->tasks.tensors[i].planned;
         if ((planned->action == MXQ_ACTION_QUANTIZE || planned->action == MXQ_ACTION_WIDEN) &&
@@ -66,6 +83,8 @@ static void close_sources(struct making *m)
         if (m->source_fds[i] >= 0)
             close(m->source_fds[i]);
     free(m->source_fds);
+    if (m->next_fd >= 0)
+        close(m->next_fd);
 }
 
 /* After the last byte was read: what was read is what the header described only if nobody wrote meanwhile. */
@@ -87,6 +106,26 @@ static bool check_sources(const struct making *m, struct mxq_fault *fault)
 
 /* ---------------------------------------------------------------------------------------------- tasks */
 
+/*
+ * Asks for what tasks will read some time from now, also of the next shard. Threads that each wait for their own tile keep a
+ * disk from being busy: without this, reading was at a third to three quarters of its speed.
+ */
+static void read_ahead(const struct making *m, uint64_t task)
+{
+    const uint64_t end = m->maker->checkpoint->shards[m->tasks.shard].header->nbytes;
+    uint64_t offset;
+    uint64_t nbytes = mxq_count_task_nbytes(&m->tasks, task, &offset);
+
+    if (task == 0)
+        nbytes += AHEAD_NBYTES;
+    else
+        offset += AHEAD_NBYTES;
+    if (offset < end)
+        (void)posix_fadvise(m->source_fds[m->tasks.shard], (off_t)offset, (off_t)nbytes, POSIX_FADV_WILLNEED);
+    if (offset + nbytes > end && m->next_fd >= 0)
+        (void)posix_fadvise(m->next_fd, (off_t)(offset > end ? offset - end : 0), (off_t)nbytes, POSIX_FADV_WILLNEED);
+}
+
 static bool run_task(void *context, unsigned worker, uint64_t task, struct mxq_fault *fault)
 {
     struct making *m = context;
@@ -95,6 +134,7 @@ static bool run_task(void *context, unsigned worker, uint64_t task, struct mxq_f
         mxq_set_fault(fault, NULL, 0, "interrupted");
         return false;
     }
+    read_ahead(m, task);
     if (!mxq_do_task(&m->tasks, &m->maker->buffers[worker], task, &m->outcomes[task], fault))
         return false;
     if (!m->outcomes[task].nonfinite || m->tasks.plan->request.nonfinite_allowed)
@@ -106,9 +146,10 @@ static bool run_task(void *context, unsigned worker, uint64_t task, struct mxq_f
 static void note_task(void *context, unsigned worker, uint64_t task)
 {
     struct making *m = context;
+    uint64_t offset;
 
     (void)worker;
-    *m->maker->done_nbytes += mxq_count_task_nbytes(&m->tasks, task);
+    *m->maker->done_nbytes += mxq_count_task_nbytes(&m->tasks, task, &offset);
     mxq_update_progress(*m->maker->done_nbytes);
 }
 
@@ -312,6 +353,7 @@ bool mxq_make_shard(const struct mxq_shard_maker *maker, size_t shard, int fd, c
 
     memset(&m, 0, sizeof(m));
     m.maker = maker;
+    m.next_fd = -1;
     m.tasks.checkpoint = maker->checkpoint;
     m.tasks.plan = maker->plan;
     m.tasks.kernel = maker->kernel;

@@ -559,15 +559,23 @@ static struct mxq_panel find_stripe(const struct mxq_tensor_tasks *t, uint64_t n
     return stripe;
 }
 
-uint64_t mxq_count_task_nbytes(const struct mxq_shard_tasks *tasks, uint64_t task)
+uint64_t mxq_count_task_nbytes(const struct mxq_shard_tasks *tasks, uint64_t task, uint64_t *offset)
 {
     const struct mxq_tensor_tasks *t = mxq_find_tensor_of_task(tasks, task);
+    const uint64_t number = task - t->first_task;
+    const struct mxq_plan *matrix = &t->planned->matrix;
+    uint64_t elem, slice;
     struct mxq_panel stripe;
 
-    if (!has_values(t->planned))
-        return chunk_nbytes(t, task - t->first_task);
-    stripe = find_stripe(t, task - t->first_task);
-    return stripe.rows * stripe.cols * source_elem_nbytes(t->planned);
+    if (!has_values(t->planned)) {
+        *offset = t->source->offset + number * CHUNK_NBYTES;
+        return chunk_nbytes(t, number);
+    }
+    stripe = find_stripe(t, number);
+    elem = source_elem_nbytes(t->planned);
+    slice = number / (t->ndown * t->nacross);
+    *offset = t->source->offset + ((slice * matrix->rows + stripe.row0) * matrix->cols + stripe.col0) * elem;
+    return stripe.rows * stripe.cols * elem;
 }
 
 static void begin_job(struct job *job, const struct mxq_shard_tasks *tasks, const struct mxq_task_buffers *buffers,

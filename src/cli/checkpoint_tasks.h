@@ -88,8 +88,8 @@ void mxq_free_tasks(struct mxq_shard_tasks *tasks);
 /* The tensor of a task. */
 const struct mxq_tensor_tasks *mxq_find_tensor_of_task(const struct mxq_shard_tasks *tasks, uint64_t task);
 
-/* Bytes of the source that a task reads. */
-uint64_t mxq_count_task_nbytes(const struct mxq_shard_tasks *tasks, uint64_t task);
+/* Bytes of the source that a task reads, and from where on it reads them. */
+uint64_t mxq_count_task_nbytes(const struct mxq_shard_tasks *tasks, uint64_t task, uint64_t *offset);
 
 /*
  * Does a task; any number at a time, with buffers of their own. An infinity or a NaN is no fault: outcome->nonfinite tells,
