@@ -82,7 +82,7 @@ LIBS += -ldl
 endif
 IO_SRC := $(sort $(wildcard src/io/*.c))
 CLI_SRC := $(sort $(wildcard src/cli/*.c))
-UNIT_SRC := tests/unit/check_kernels.c tests/unit/check_random.c tests/unit/check_cpu.c tests/unit/check_gpu.c tests/unit/check_io.c tests/unit/check_outfile.c tests/unit/check_heatmap.c tests/unit/check_stored.c tests/unit/check_safetensors.c
+UNIT_SRC := tests/unit/check_kernels.c tests/unit/check_random.c tests/unit/check_cpu.c tests/unit/check_measure.c tests/unit/check_gpu.c tests/unit/check_io.c tests/unit/check_outfile.c tests/unit/check_heatmap.c tests/unit/check_stored.c tests/unit/check_safetensors.c
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 # The source of the GPU kernels, compiled for the host, as two kinds of chips compute; C++ is needed for this alone.
 GPU_SOURCE := $(if $(shell command -v $(CXX) 2>/dev/null),$(BUILD)/tests/check_gpu_source-32 $(BUILD)/tests/check_gpu_source-64)
@@ -183,7 +183,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(IO_LIB) $(STATIC)
 
 # Kernels need libm alone, so their checks can be built for another machine without the other libraries.
 $(BUILD)/tests/check_kernels: $(BUILD)/obj/tests/unit/kernel_mutants.o
-$(BUILD)/tests/check_kernels $(BUILD)/tests/check_random $(BUILD)/tests/check_cpu $(BUILD)/tests/check_gpu: $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(STATIC)
+$(BUILD)/tests/check_kernels $(BUILD)/tests/check_random $(BUILD)/tests/check_cpu $(BUILD)/tests/check_measure $(BUILD)/tests/check_gpu: $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(STATIC)
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) -lm $(if $(GPU_OBJ),-ldl) -o $@

@@ -79,7 +79,7 @@ compare_digests() {
 
 # The kernels' checks, built by one cross compiler and run by the emulator.
 emulate() {
-    for unit in check_kernels check_cpu; do
+    for unit in check_kernels check_cpu check_measure; do
         qemu-aarch64-static "build-aarch64/tests/$unit" >"build-aarch64/$unit.tap" 2>&1 ||
             grep -q '^not ok' "build-aarch64/$unit.tap" || echo "not ok - $unit came to its end" >>"build-aarch64/$unit.tap"
         cat "build-aarch64/$unit.tap"
@@ -97,7 +97,7 @@ test_aarch64() {
     mkdir -p build-aarch64 && : >build-aarch64/results.tap
     for compiler in aarch64-linux-gnu-gcc "clang --target=aarch64-linux-gnu"; do
         if make -s -j "$(nproc)" BUILD=build-aarch64 WERROR=1 HIP=none CC="$compiler" LDFLAGS=-static \
-            build-aarch64/tests/check_kernels build-aarch64/tests/check_cpu; then
+            build-aarch64/tests/check_kernels build-aarch64/tests/check_cpu build-aarch64/tests/check_measure; then
             echo "ok - $compiler builds without warnings"
             emulate >>build-aarch64/results.tap
             compare_digests >>build-aarch64/results.tap

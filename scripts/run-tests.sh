@@ -30,6 +30,7 @@ scratch=$build/tests/scratch
 run_tap check_kernels "$build/tests/check_kernels"
 run_tap check_random "$build/tests/check_random"
 run_tap check_cpu "$build/tests/check_cpu"
+run_tap check_measure "$build/tests/check_measure"
 run_tap check_gpu "$build/tests/check_gpu"
 for width in 32 64; do
     if [ -x "$build/tests/check_gpu_source-$width" ]; then

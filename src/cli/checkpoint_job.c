@@ -4,6 +4,7 @@
 #include "cli/checkpoint_run.h"
 #include "cli/json.h"
 #include "cli/msg.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -73,6 +74,7 @@ static bool run_plan(const struct mxq_checkpoint_settings *settings, const struc
 
     if (!good) {
         mxq_print_error("%s", fault.text);
+        mxq_end_by_deferred_signal();
     } else if (quantize->json) {
         good = mxq_print_json(report);
     } else if (quantize->settings.measure) {

@@ -126,7 +126,7 @@ static void copy_mode(int from, int to)
 static bool copy_file(const struct mxq_others_options *o, const char *name, struct mxq_fault *fault)
 {
     char *path = mxq_checkpoint_path(o->checkpoint, name);
-    int from, to;
+    int from;
     bool good = false;
 
     errno = ENOMEM;
@@ -134,7 +134,7 @@ static bool copy_file(const struct mxq_others_options *o, const char *name, stru
     if (from < 0) {
         mxq_set_fault(fault, path != NULL ? path : name, errno, "cannot open");
     } else {
-        to = mxq_create_partial(o->folder, name, fault);
+        const int to = mxq_create_partial(o->folder, name, fault);
         good = to >= 0;
         if (good) {
             good = copy_bytes(from, to, path, name, fault);

@@ -55,7 +55,7 @@ struct measuring {
 /* Copies of what does not lie in a run as it is. */
 struct gathered {
     uint32_t elements[MXQ_RUN_BLOCKS][MXQ_BLOCK_NELEMS];
-    uint8_t units[MXQ_RUN_BLOCKS][MXQ_UNIT_NBYTES];
+    uint8_t units[MXQ_RUN_BLOCKS * MXQ_UNIT_NBYTES];
     uint8_t scales[MXQ_RUN_BLOCKS];
 };
 
@@ -114,11 +114,11 @@ static void measure_along_row(struct measuring *m, uint64_t row, uint64_t first,
     uint64_t nleft = 0;
 
     for (unsigned i = 0; i < nblocks && m->target->data_layout != MXQ_LINEAR; i++)
-        memcpy(g.units[i], find_unit(m, row, first + i), MXQ_UNIT_NBYTES);
+        memcpy(g.units + (size_t)i * MXQ_UNIT_NBYTES, find_unit(m, row, first + i), MXQ_UNIT_NBYTES);
     for (unsigned i = 0; i < nblocks && m->target->scale_layout != MXQ_LINEAR; i++)
         g.scales[i] = *find_scale(m, row, first + i);
     if (m->target->data_layout != MXQ_LINEAR)
-        run.units = g.units[0];
+        run.units = g.units;
     if (m->target->scale_layout != MXQ_LINEAR)
         run.scales = g.scales;
     for (unsigned i = 0; i < nblocks && m->task->recipe->hadamard_nelems != 0; i++) {
@@ -140,7 +140,7 @@ static void measure_along_row(struct measuring *m, uint64_t row, uint64_t first,
 static void measure_across_rows(struct measuring *m, uint64_t row, unsigned nrows, uint64_t block)
 {
     struct gathered g;
-    const struct mxq_measured_run run = {g.elements, MXQ_F32, nrows, g.units[0], g.scales};
+    const struct mxq_measured_run run = {g.elements, MXQ_F32, nrows, g.units, g.scales};
     uint64_t left;
     uint64_t nleft = 0;
 
@@ -149,7 +149,7 @@ static void measure_across_rows(struct measuring *m, uint64_t row, unsigned nrow
     for (unsigned i = 0; i < nrows; i++) {
         if (m->task->recipe->hadamard_nelems != 0)
             mxq_load_block(m->task->matrix, m->task->recipe, MXQ_COLUMNWISE, row + i, block, g.elements[i]);
-        memcpy(g.units[i], find_unit(m, row + i, block), MXQ_UNIT_NBYTES);
+        memcpy(g.units + (size_t)i * MXQ_UNIT_NBYTES, find_unit(m, row + i, block), MXQ_UNIT_NBYTES);
         g.scales[i] = *find_scale(m, row + i, block);
     }
     left = m->sum_run(&run, &m->lanes);

@@ -6,6 +6,7 @@
  *
  *   check_io [FOLDER]     FOLDER is for temporary files; it should be empty. Fixtures: $MXQ_FIXTURES.
  */
+#include "io/fp8_blocks.h"
 #include "io/outfile.h"
 #include "io/tensor.h"
 #include "unit/check.h"
@@ -1442,6 +1443,74 @@ static void check_fixtures(void)
     release(&matrix);
 }
 
+/* ---------------------------------------------------------------------------------------------- FP8 blocks */
+
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+static void check_fp8_elements(void)
+{
+    CHECK(bits_of(mxq_widen_e4m3(0x00)) == 0 && bits_of(mxq_widen_e4m3(0x80)) == 0x80000000u, "E4M3 has two zeros");
+    CHECK(mxq_widen_e4m3(0x01) == 0x1p-9f && mxq_widen_e4m3(0x87) == -0x7p-9f && mxq_widen_e4m3(0x08) == 0x1p-6f,
+          "E4M3 subnormals are multiples of 2^-9");
+    CHECK(mxq_widen_e4m3(0x38) == 1.0f && mxq_widen_e4m3(0x7e) == 448.0f && mxq_widen_e4m3(0xfe) == -448.0f,
+          "E4M3 ends at 448");
+    CHECK(bits_of(mxq_widen_e4m3(0x7f)) == 0x7fc00000u && bits_of(mxq_widen_e4m3(0xff)) == 0x7fc00000u,
+          "E4M3 has a NaN of either sign");
+}
+
+/* Blocks of 3 x 4 and a panel that begins and ends within them: every value has the scale of its own block. */
+static void check_fp8_panel(void)
+{
+    enum {
+        ROWS = 7,
+        COLS = 9
+    };
+    const float scales[3 * 4] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    const struct mxq_panel panel = {2, 3, ROWS, COLS};
+    uint8_t codes[ROWS * COLS];
+    float values[ROWS * COLS];
+    bool good = true;
+    struct mxq_fp8_panel in = {codes, panel, 3, 4, scales, 4};
+
+    memset(codes, 0x38, sizeof(codes));
+    memset(values, 0xa5, sizeof(values));
+    mxq_widen_fp8_panel(&in, MXQ_F32, values);
+    for (unsigned r = 0; r < ROWS; r++)
+        for (unsigned c = 0; c < COLS; c++)
+            good = good && values[r * COLS + c] == scales[(2 + r) / 3 * 4 + (3 + c) / 4];
+    CHECK(good, "a value has the scale of its block, wherever a panel begins");
+}
+
+/* Products that lie between two BF16 numbers: midway they go to the even one. */
+static void check_fp8_rounding(void)
+{
+    static const struct {
+        uint8_t code;
+        uint32_t scale;
+        uint16_t want;
+    } rows[] = {
+        {0x38, 0x3f808000, 0x3f80}, {0x38, 0x3f818000, 0x3f82}, {0x38, 0x3f808001, 0x3f81}, {0xb8, 0x3f817fff, 0xbf81},
+        {0x7e, 0x7f7fffff, 0x7f80}, {0x7f, 0x3f800000, 0x7fc0}, {0x80, 0x3f800000, 0x8000}, {0x01, 0x00000001, 0x0000},
+    };
+    bool good = true;
+
+    for (size_t i = 0; i < NELEMS(rows); i++) {
+        float scale;
+        uint16_t value = 0xa5a5;
+        struct mxq_fp8_panel in = {&rows[i].code, {0, 0, 1, 1}, 128, 128, &scale, 1};
+        memcpy(&scale, &rows[i].scale, sizeof(scale));
+        mxq_widen_fp8_panel(&in, MXQ_BF16, &value);
+        good = good && value == rows[i].want;
+    }
+    CHECK(good, "a product becomes the nearest BF16, and the even one midway");
+}
+
 int main(int argc, char **argv)
 {
     char made[] = "/tmp/check_io-XXXXXX";
@@ -1473,5 +1542,8 @@ int main(int argc, char **argv)
     check_gz();
     check_npz();
     check_fixtures();
+    check_fp8_elements();
+    check_fp8_panel();
+    check_fp8_rounding();
     return check_finish();
 }
