@@ -102,14 +102,27 @@ static bool delete_sources(struct mxq_committer *c, struct mxq_fault *fault)
     return true;
 }
 
+/*
+ * What did not get to the disk may still be in the page cache, where a later run would find the right checksum. So it goes,
+ * to be made again.
+ */
+static void forget_shard(struct mxq_committer *c, size_t shard)
+{
+    mxq_remove_partial(c->options.folder, c->options.plan->shards[shard].name);
+    c->options.outcome->shards[shard].complete = false;
+}
+
 static bool commit(struct mxq_committer *c, const struct waiting *w, struct mxq_fault *fault)
 {
     const struct mxq_committer_options *o = &c->options;
     bool good = o->no_fsync || mxq_sync_output(w->fd, o->plan->shards[w->shard].name, fault);
 
     if (good && o->delete_source)
-        good =
-            (o->no_fsync || mxq_sync_folder(o->folder, fault)) && verify_shard(c, w, fault) && delete_sources(c, fault);
+        good = (o->no_fsync || mxq_sync_folder(o->folder, fault)) && verify_shard(c, w, fault);
+    if (!good)
+        forget_shard(c, w->shard);
+    if (good && o->delete_source)
+        good = delete_sources(c, fault);
     if (close(w->fd) != 0 && good && errno != EINTR) {
         mxq_set_fault(fault, o->plan->shards[w->shard].name, errno, "cannot close");
         good = false;

@@ -15,7 +15,7 @@
 struct mxq_committer_options {
     const struct mxq_checkpoint *checkpoint;
     const struct mxq_checkpoint_plan *plan;
-    struct mxq_checkpoint_outcome *outcome; /* the committer changes shards[].verified, and nothing else */
+    struct mxq_checkpoint_outcome *outcome; /* the committer changes shards[].verified, and .complete of what failed */
     struct mxq_journal *journal;
     const char *folder;
     bool no_fsync;

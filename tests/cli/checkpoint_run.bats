@@ -395,6 +395,34 @@ for key, value in want.items():
     [ ! -e o ]
 }
 
+@test "a source that is written to while it is read is told, and nothing is left" {
+    local pid
+    needs_fail_calls
+    cp -r "$MODELS/dense" model
+    LD_PRELOAD=$FAIL_CALLS MXFP4Q_FAIL=pread:20:SIGSTOP "$MXFP4Q" quantize --no-fsync -q -j 1 model -o o 2>stderr 3>&- &
+    pid=$!
+    until grep -q '^State:.*T' "/proc/$pid/status"; do sleep 0.01; done
+    touch model/model-00001-of-00006.safetensors
+    kill -CONT $pid
+    status=0
+    wait $pid || status=$?
+    is "$status $(<stderr)" '2 mxfp4q: "model-00001-of-00006.safetensors": was changed while it was read'
+    [ ! -e o ]
+}
+
+@test "a shard that did not get to the disk is made again" {
+    local n
+    needs_fail_calls
+    quantizes dense want
+    for n in 1 2 4; do
+        run_failing "fsync:$n:EIO" -q -j 1 "$MODELS/dense" -o o
+        is "$n $status" "$n 2"
+        run -0 --separate-stderr "$MXFP4Q" quantize --no-fsync -q "$MODELS/dense" -o o --resume
+        diff -r want o
+        rm -r o
+    done
+}
+
 @test "a value that is not finite is an error with the tensor and the position" {
     cp -r "$MODELS/moe" model
     "$PYTHON" -B -c '
