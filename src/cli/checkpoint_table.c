@@ -179,7 +179,6 @@ static void print_shards(const struct mxq_checkpoint *checkpoint, const struct m
 static void print_recipe(const struct mxq_checkpoint_request *request)
 {
     const struct mxq_recipe *r = &request->quantize.recipe;
-    char signs[MXQ_SIGNS_TEXT_NBYTES];
 
     printf("format %s, profile %s: scale %s, ties %s, sign %s, zero byte %u",
            mxq_checkpoint_format_word(request->format), request->profile->name, mxq_scale_rule_name(r->scale),
@@ -191,6 +190,7 @@ static void print_recipe(const struct mxq_checkpoint_request *request)
     if (r->amax_floor != 0)
         printf(", amax floor %08" PRIx32, r->amax_floor);
     if (r->hadamard_nelems != 0) {
+        char signs[MXQ_SIGNS_TEXT_NBYTES];
         mxq_format_signs(r->hadamard_signs, signs);
         printf(", Hadamard %u with signs %s", r->hadamard_nelems, signs);
     }

@@ -237,12 +237,11 @@ static void warn_of_sources(struct warning *w)
     if (format != MXQ_CHECKPOINT_BUFFERS)
         warn_of_tensors(w, is_transposed_expert,
                         "[experts, inputs, outputs]: stored as [experts, outputs, inputs], which blocks run along");
-    if (format == MXQ_CHECKPOINT_QUARK || format == MXQ_CHECKPOINT_COMPRESSED_TENSORS)
-        warn_of_tensors(w, is_split_from_siblings,
-                        "quantized, and not all that loaders join with it: q, k and v, or gate and up");
-    if (format == MXQ_CHECKPOINT_QUARK || format == MXQ_CHECKPOINT_COMPRESSED_TENSORS)
-        warn_of_tensors(w, is_fused,
-                        "fused experts: many loaders of this format want each expert as a tensor of its own");
+    if (format != MXQ_CHECKPOINT_QUARK && format != MXQ_CHECKPOINT_COMPRESSED_TENSORS)
+        return;
+    warn_of_tensors(w, is_split_from_siblings,
+                    "quantized, and not all that loaders join with it: q, k and v, or gate and up");
+    warn_of_tensors(w, is_fused, "fused experts: many loaders of this format want each expert as a tensor of its own");
 }
 
 static void warn_of_rules(struct warning *w)
