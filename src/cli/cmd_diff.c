@@ -1,4 +1,5 @@
-/* cmd_diff.c - mxfp4q diff: the command line of comparisons, of single results and of suites */
+/* cmd_diff.c - mxfp4q diff: the command line of comparisons, of single results, of suites and of checkpoints */
+#include "cli/checkpoint_diff.h"
 #include "cli/diff.h"
 #include "cli/input_options.h"
 #include "cli/json.h"
@@ -609,6 +610,47 @@ static int diff_suites(struct request *r, const char *test, const char *golden)
     return worst;
 }
 
+/* ---------------------------------------------------------------------------------------------- checkpoints */
+
+static int diff_checkpoints(struct request *r, const char *test, const char *golden)
+{
+    struct mxq_checkpoint_diff diff;
+    int status = MXQ_EXIT_TROUBLE;
+
+    memset(&diff, 0, sizeof(diff));
+    diff.rules = r->rules;
+    diff.limit = r->limit;
+    diff.nthreads = r->nthreads;
+    if (mxq_run_checkpoint_diff(&diff, test, golden, &r->fault)) {
+        if (r->json)
+            json_array_append_new(r->reports, mxq_pack_checkpoint_diff(&diff, test, golden));
+        else if (!r->quiet)
+            mxq_print_checkpoint_diff(&diff, test, golden);
+        status = mxq_checkpoint_diff_passes(&diff) ? MXQ_EXIT_OK : MXQ_EXIT_DIFFERENT;
+    } else {
+        mxq_print_error("%s", r->fault.text);
+    }
+    mxq_free_checkpoint_diff(&diff);
+    return status;
+}
+
+/* Tensors are found by name and shape, so nothing that describes single buffers makes sense. */
+static bool check_checkpoint_request(const struct request *r, const char *test, const char *golden)
+{
+    const struct mxq_stored_spec *t = &r->test, *g = &r->golden;
+
+    if (!mxq_is_checkpoint(test) || !mxq_is_checkpoint(golden))
+        mxq_print_error("diff: \"%s\" is a checkpoint, and \"%s\" is none", mxq_is_checkpoint(test) ? test : golden,
+                        mxq_is_checkpoint(test) ? golden : test);
+    else if (r->source != NULL || r->padding || r->heatmap != NULL || r->input.source.raw || r->input.source.member ||
+             t->scale_path || g->scale_path || t->source.member || g->source.member || t->data_layout >= 0 ||
+             g->data_layout >= 0 || t->buffer >= 0 || t->has_matrix)
+        mxq_print_error("diff: of two checkpoints, only the rules, -j, --limit, --json and -q can be chosen");
+    else
+        return true;
+    return false;
+}
+
 /* ---------------------------------------------------------------------------------------------- the command */
 
 static int diff_all(struct request *r, const char *test, const char *golden)
@@ -623,8 +665,12 @@ static int diff_all(struct request *r, const char *test, const char *golden)
         mxq_print_error("diff: --heatmap draws one pair of results, not two folders");
         return MXQ_EXIT_TROUBLE;
     }
+    if ((mxq_is_checkpoint(test) || mxq_is_checkpoint(golden)) && !check_checkpoint_request(r, test, golden))
+        return MXQ_EXIT_TROUBLE;
     r->reports = json_array();
-    if (is_folder(test) && is_folder(golden))
+    if (mxq_is_checkpoint(test))
+        status = diff_checkpoints(r, test, golden);
+    else if (is_folder(test) && is_folder(golden))
         status = diff_suites(r, test, golden);
     else
         status = diff_pair(r, test, golden, r->source, NULL);
@@ -662,7 +708,7 @@ static int run(int argc, char *argv[])
 
 const struct mxq_command mxq_cmd_diff = {
     .name = "diff",
-    .summary = "compare two results, or two folders of results, and say what kind of difference it is",
+    .summary = "compare two results, folders of results or checkpoints, and say what kind of difference it is",
     .synopsis = "[OPTION]... TEST GOLDEN",
     .epilogue = "Exit status: 0 equal under the rules, 1 different, 2 trouble.",
     .options = options,

@@ -55,6 +55,15 @@ bool mxq_diff_passes(const struct mxq_diff *diff);
  */
 json_t *mxq_guess_diff(const struct mxq_diff *diff, struct mxq_fault *fault);
 
+/* The value of a code under a scale byte. */
+double mxq_decode_value(uint8_t code, uint8_t byte);
+
+/* Rules, and the sums of one direction under them, as JSON; and the sums as a table with this title. */
+json_t *mxq_pack_rules(const struct mxq_rules *rules);
+json_t *mxq_pack_comparison(const struct mxq_rules *rules, const struct mxq_comparison *sum);
+void mxq_print_comparison(const char *title, const struct mxq_rules *rules, const struct mxq_comparison *sum,
+                          bool has_source);
+
 /* The whole report as JSON; guesses may be NULL. */
 json_t *mxq_pack_diff(const struct mxq_diff *diff, const char *test_name, const char *golden_name, json_t *guesses);
 

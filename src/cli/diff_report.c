@@ -27,7 +27,7 @@ static unsigned find_position(const struct mxq_diff *diff, const struct mxq_foun
     return tensor->rank;
 }
 
-static double decode(uint8_t code, uint8_t byte)
+double mxq_decode_value(uint8_t code, uint8_t byte)
 {
     static const double magnitude[8] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
     const double value = byte == 255 ? NAN : ldexp(magnitude[code & 7], byte - 127);
@@ -66,16 +66,14 @@ static double mse_of(const struct mxq_distortion *d)
     return d->nelems ? d->noise / (double)d->nelems : 0;
 }
 
-static json_t *pack_direction(const struct mxq_diff *diff, enum mxq_direction direction)
+json_t *mxq_pack_comparison(const struct mxq_rules *rules, const struct mxq_comparison *sum)
 {
-    const struct mxq_comparison *sum = &diff->sum[direction];
-
     return json_pack("{s:b, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "passes",
-                     mxq_comparison_passes(&diff->rules, sum), "scales_compared", (json_int_t)sum->nscales,
-                     "codes_compared", (json_int_t)sum->ncodes, "scales", pack_classes(sum->scales), "codes",
-                     pack_classes(sum->codes), "counted_scales", (json_int_t)sum->counted_scales, "allowed_scales",
-                     (json_int_t)mxq_allowed_scales(&diff->rules, sum), "counted_codes", (json_int_t)sum->counted_codes,
-                     "allowed_codes", (json_int_t)mxq_allowed_codes(&diff->rules, sum), "padding_bytes_compared",
+                     mxq_comparison_passes(rules, sum), "scales_compared", (json_int_t)sum->nscales, "codes_compared",
+                     (json_int_t)sum->ncodes, "scales", pack_classes(sum->scales), "codes", pack_classes(sum->codes),
+                     "counted_scales", (json_int_t)sum->counted_scales, "allowed_scales",
+                     (json_int_t)mxq_allowed_scales(rules, sum), "counted_codes", (json_int_t)sum->counted_codes,
+                     "allowed_codes", (json_int_t)mxq_allowed_codes(rules, sum), "padding_bytes_compared",
                      (json_int_t)sum->padding_nbytes, "padding_bytes_different", (json_int_t)sum->padding_differs,
                      "snr_db", pack_real(snr_of(&sum->distortion)), "mse", pack_real(mse_of(&sum->distortion)),
                      "cosine", pack_real(cosine_of(&sum->distortion)), "largest_error",
@@ -107,12 +105,12 @@ static json_t *pack_found(const struct mxq_diff *diff, const struct mxq_found *f
     json_object_set_new(object, "test_code", json_integer(m->test_code));
     json_object_set_new(object, "golden_code", json_integer(m->golden_code));
     json_object_set_new(object, "expected_code", json_integer(m->expected_code));
-    json_object_set_new(object, "test_value", pack_real(decode(m->test_code, m->test_byte)));
-    json_object_set_new(object, "golden_value", pack_real(decode(m->golden_code, m->golden_byte)));
+    json_object_set_new(object, "test_value", pack_real(mxq_decode_value(m->test_code, m->test_byte)));
+    json_object_set_new(object, "golden_value", pack_real(mxq_decode_value(m->golden_code, m->golden_byte)));
     return object;
 }
 
-static json_t *pack_rules(const struct mxq_rules *r)
+json_t *mxq_pack_rules(const struct mxq_rules *r)
 {
     return json_pack("{s:s, s:b, s:I, s:I, s:f, s:b, s:f, s:f, s:b, s:I, s:f}", "name", r->name, "bytes", r->bytes,
                      "scale_atol", (json_int_t)r->scale_atol, "scale_limit", (json_int_t)r->scale_limit, "scale_share",
@@ -131,12 +129,12 @@ json_t *mxq_pack_diff(const struct mxq_diff *diff, const char *test_name, const 
 {
     json_t *root = json_pack("{s:s, s:o, s:o, s:s, s:o, s:b}", "kind", "mxfp4q diff", "test", mxq_pack_name(test_name),
                              "golden", mxq_pack_name(golden_name), "verdict", verdict_of(diff), "rules",
-                             pack_rules(&diff->rules), "source", diff->source != NULL);
+                             mxq_pack_rules(&diff->rules), "source", diff->source != NULL);
     json_t *found = json_array();
 
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
         if (diff->compared_data[d] || diff->compared_scale[d])
-            json_object_set_new(root, mxq_direction_name(d), pack_direction(diff, d));
+            json_object_set_new(root, mxq_direction_name(d), mxq_pack_comparison(&diff->rules, &diff->sum[d]));
     for (size_t i = 0; i < diff->nfound; i++)
         json_array_append_new(found, pack_found(diff, &diff->found[i]));
     json_object_set_new(root, "first", found);
@@ -171,30 +169,28 @@ static const char *explain(enum mxq_class class, bool has_source)
 }
 
 /* Padding has bytes instead of scales and codes. */
-static void print_classes(const struct mxq_diff *diff, enum mxq_direction direction)
+static void print_classes(const struct mxq_comparison *sum, bool has_source)
 {
-    const struct mxq_comparison *sum = &diff->sum[direction];
-
     for (unsigned class = 0; class < MXQ_NUM_CLASSES; class ++) {
         if (class == MXQ_CLASS_PADDING && sum->padding_differs != 0)
             printf("  %-12s %14" PRIu64 " of %" PRIu64 " bytes\n", mxq_class_name(class), sum->padding_differs,
                    sum->padding_nbytes);
         else if (class == MXQ_CLASS_EQUAL || sum->scales[class] + sum->codes[class] != 0)
             printf("  %-12s %14" PRIu64 " %14" PRIu64 "   %s\n", mxq_class_name(class), sum->scales[class],
-                   sum->codes[class], explain(class, diff->source != NULL));
+                   sum->codes[class], explain(class, has_source));
     }
 }
 
-static void print_direction(const struct mxq_diff *diff, enum mxq_direction direction)
+void mxq_print_comparison(const char *title, const struct mxq_rules *rules, const struct mxq_comparison *sum,
+                          bool has_source)
 {
-    const struct mxq_comparison *sum = &diff->sum[direction];
     const struct mxq_distortion *d = &sum->distortion;
 
-    printf("%-14s %14s %14s\n", mxq_direction_name(direction), "scales", "codes");
-    print_classes(diff, direction);
+    printf("%-14s %14s %14s\n", title, "scales", "codes");
+    print_classes(sum, has_source);
     printf("  counted      %14" PRIu64 " %14" PRIu64 "   by rules %s; allowed %" PRIu64 " and %" PRIu64 ": %s\n",
-           sum->counted_scales, sum->counted_codes, diff->rules.name, mxq_allowed_scales(&diff->rules, sum),
-           mxq_allowed_codes(&diff->rules, sum), mxq_comparison_passes(&diff->rules, sum) ? "good" : "too many");
+           sum->counted_scales, sum->counted_codes, rules->name, mxq_allowed_scales(rules, sum),
+           mxq_allowed_codes(rules, sum), mxq_comparison_passes(rules, sum) ? "good" : "too many");
     if (d->noise > 0)
         printf("  SNR %.3f dB, MSE %.4e, cosine %.6f, largest error %.4e\n", snr_of(d), mse_of(d), cosine_of(d),
                d->largest);
@@ -213,8 +209,9 @@ static void print_found(const struct mxq_diff *diff, const struct mxq_found *fou
     if (m->is_scale)
         printf("scale %u, golden %u", m->test_byte, m->golden_byte);
     else
-        printf("code %x (%g) under %u, golden %x (%g) under %u", m->test_code, decode(m->test_code, m->test_byte),
-               m->test_byte, m->golden_code, decode(m->golden_code, m->golden_byte), m->golden_byte);
+        printf("code %x (%g) under %u, golden %x (%g) under %u", m->test_code,
+               mxq_decode_value(m->test_code, m->test_byte), m->test_byte, m->golden_code,
+               mxq_decode_value(m->golden_code, m->golden_byte), m->golden_byte);
     printf(": %s\n", mxq_class_name(m->class));
 }
 
@@ -225,7 +222,7 @@ void mxq_print_diff(const struct mxq_diff *diff, const char *test_name, const ch
         return;
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
         if (diff->compared_data[d] || diff->compared_scale[d])
-            print_direction(diff, d);
+            mxq_print_comparison(mxq_direction_name(d), &diff->rules, &diff->sum[d], diff->source != NULL);
     if (diff->nfound != 0)
         printf("first differences:\n");
     for (size_t i = 0; i < diff->nfound; i++)
