@@ -75,7 +75,7 @@ _mxfp4q() {
     local stored="--scale-file --from-layout --from-nibbles --shape --raw --no-verify"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        _mxfp4q_words quantize dequantize convert diff info gen bench selftest profiles devices help --help --version
+        _mxfp4q_words quantize dequantize convert diff verify info gen bench selftest profiles devices help --help --version
         return
     fi
     # --option=value arrives as three words.
@@ -106,6 +106,7 @@ _mxfp4q() {
             --golden-layout --test-member --golden-member --buffer --matrix "$input" -j --jobs --limit --no-guess --heatmap \
             -f --force --json -q --quiet -h --help
         ;;
+    verify:-*) _mxfp4q_words --source --full --profile --kernel -j --jobs --limit --json -q --quiet -h --help ;;
     dequantize:-*)
         _mxfp4q_words -o --output -f --force --format --dtype --no-fsync --direction --inverse-hadamard "$stored" -q --quiet \
             -h --help

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static const struct mxq_command *const commands[] = {
-    &mxq_cmd_quantize, &mxq_cmd_dequantize, &mxq_cmd_convert,  &mxq_cmd_diff,     &mxq_cmd_info,
+    &mxq_cmd_quantize, &mxq_cmd_dequantize, &mxq_cmd_convert,  &mxq_cmd_diff,     &mxq_cmd_verify,  &mxq_cmd_info,
     &mxq_cmd_gen,      &mxq_cmd_bench,      &mxq_cmd_selftest, &mxq_cmd_profiles, &mxq_cmd_devices,
 };
 
@@ -27,8 +27,8 @@ static int print_program_help(void)
         printf("  %-12s%s\n", commands[i]->name, commands[i]->summary);
     printf(
         "\n  --help      this text; after a command, its own\n  --version   the version\n\n"
-        "Exit status: 0 done; 1 different (diff, selftest, profiles --diff); 2 trouble: usage, file, data or device.\n"
-        "See mxfp4q(1).\n");
+        "Exit status: 0 done; 1 different (diff, verify, selftest, profiles --diff); 2 trouble: usage, file, data or\n"
+        "device. See mxfp4q(1).\n");
     return MXQ_EXIT_OK;
 }
 

@@ -22,6 +22,9 @@ extern const struct mxq_command mxq_cmd_gen;
 /* cmd_diff.c */
 extern const struct mxq_command mxq_cmd_diff;
 
+/* cmd_verify.c */
+extern const struct mxq_command mxq_cmd_verify;
+
 /* cmd_bench.c */
 extern const struct mxq_command mxq_cmd_bench;
 
