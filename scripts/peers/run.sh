@@ -15,7 +15,7 @@ packages_of() {
     torchao) echo "$torch torchao==0.18.0" ;;
     compressed_tensors) echo "$torch compressed-tensors==0.20.0" ;;
     modelopt) echo "$torch nvidia-modelopt==0.47.0 requests==2.34.2 huggingface-hub==2.4.0" ;;
-    quark) echo "$torch amd-quark==0.13" ;;
+    quark) echo "$torch amd-quark==0.13 transformers==5.24.0" ;;
     triton_kernels | fbgemm) echo "$torch" ;;
     gguf) echo "gguf==0.19.0 numpy==2.4.6" ;;
     mlx) echo "mlx==0.32.4 mlx-cpu==0.32.4 numpy==2.4.6" ;;
