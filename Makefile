@@ -122,6 +122,8 @@ FORCE:
 .SECONDARY:
 
 $(BUILD)/obj/src/kernels/%.o: EXTRA := -fPIC
+# What is written as loops over lines is to be vectorized, too.
+$(BUILD)/obj/src/kernels/transform.o: EXTRA := -fPIC $(if $(COVERAGE)$(SANITIZE),,-O3)
 # A variant may use what its own file says, and no other file may. -O3 unrolls what is written as loops over registers.
 ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 $(BUILD)/obj/src/kernels/avx2.o: EXTRA := -fPIC -mavx2 -mf16c $(if $(COVERAGE)$(SANITIZE),,-O3)

@@ -121,7 +121,9 @@ static int16_t carry_of(enum mxq_scale_rule rule)
         return 0x7f;
     case MXQ_SCALE_RCEIL:
         return 0x3f; /* amax / 6 is above 2^k from 1.5 * 2^(k + 2) on */
-    default:         /* MXQ_SCALE_EVEN */
+    case MXQ_SCALE_EVEN_ABOVE:
+        return 0x1f;
+    default: /* MXQ_SCALE_EVEN */
         return 0x20;
     }
 }
@@ -368,6 +370,8 @@ static inline bool quantize_bits(const struct mxq_task *task, struct bits bits, 
         prepare_tile(bits, true, tile);
     else
         prepare_tile(bits, false, tile);
+    mxq_settle_amax(recipe, tile->row_max);
+    mxq_settle_amax(recipe, tile->col_max);
     if (rowwise && !(find_scales(recipe, tile->row_max, &row_scales) && signs_are_plain(recipe, tile, &row_scales)))
         return false;
     if (columnwise && !(find_scales(recipe, tile->col_max, &col_scales) && signs_are_plain(recipe, tile, &col_scales)))
@@ -674,7 +678,7 @@ const struct mxq_kernel mxq_kernel_avx2 = {
     .name = "avx2",
     .summary = "AVX2 and F16C, tiles of 32 x 32",
     .runs_here = runs_here,
-    .takes = mxq_recipe_is_common,
+    .takes = mxq_recipe_is_for_squares,
     .quantize_panel = quantize_panel,
     .sum_run = sum_run,
 };

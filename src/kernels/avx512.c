@@ -103,9 +103,25 @@ static int16_t carry_of(enum mxq_scale_rule rule)
         return 0x7f;
     case MXQ_SCALE_RCEIL:
         return 0x3f; /* amax / 6 is above 2^k from 1.5 * 2^(k + 2) on */
-    default:         /* MXQ_SCALE_EVEN */
+    case MXQ_SCALE_EVEN_ABOVE:
+        return 0x1f;
+    default: /* MXQ_SCALE_EVEN */
         return 0x20;
     }
+}
+
+/* What mxq_settle_amax() does. */
+INLINE __m512i settle_amax(const struct mxq_recipe *recipe, __m512i amax)
+{
+    const unsigned least = recipe->amax_floor >> 16 | ((recipe->amax_floor & 0xffff) != 0);
+    unsigned even, odd;
+
+    amax = _mm512_max_epu16(amax, _mm512_set1_epi16((short)least));
+    if (recipe->block == MXQ_BLOCK_1X32)
+        return amax;
+    even = _mm512_reduce_max_epu32(_mm512_and_si512(amax, _mm512_set1_epi32(0xffff)));
+    odd = _mm512_reduce_max_epu32(_mm512_srli_epi32(amax, 16));
+    return _mm512_set1_epi16((short)(even > odd ? even : odd));
 }
 
 /* False: one of the blocks is not for this variant. */
@@ -721,7 +737,7 @@ INLINE void find_all_scales(const struct encoder *e, const bool wanted[MXQ_NUM_D
 {
     p->good = true;
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
-        p->good &= find_scales(e->recipe, p->tile.amax[d], &p->scales[d]) || !wanted[d];
+        p->good &= find_scales(e->recipe, settle_amax(e->recipe, p->tile.amax[d]), &p->scales[d]) || !wanted[d];
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS && p->good; d++)
         p->good = !wanted[d] || signs_are_plain(e->recipe, &p->tile, p->scales[d].byte);
 }
@@ -975,7 +991,7 @@ const struct mxq_kernel mxq_kernel_avx512 = {
     .name = "avx512",
     .summary = "AVX-512 with VBMI, tiles of 32 x 32",
     .runs_here = runs_here,
-    .takes = mxq_recipe_is_common,
+    .takes = mxq_recipe_is_for_squares,
     .quantize_panel = quantize_panel,
     .sum_run = mxq_sum_run_avx512,
 };

@@ -270,7 +270,10 @@ const char *mxq_kernel_summary(const struct mxq_kernel *kernel);
 /* Whether this machine can run it. */
 bool mxq_kernel_runs_here(const struct mxq_kernel *kernel);
 
-/* Whether it computes this recipe itself. What it does not take is given to "scalar", which takes all. */
+/*
+ * Whether it computes this recipe itself. Of what it does not take, it may still quantize what has been transformed for it;
+ * everything else is given to "scalar", which takes all.
+ */
 bool mxq_kernel_takes(const struct mxq_kernel *kernel, const struct mxq_recipe *recipe);
 
 /*

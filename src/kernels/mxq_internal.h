@@ -55,7 +55,7 @@ struct mxq_kernel {
     const char *name;
     const char *summary;
     bool (*runs_here)(void);
-    bool (*takes)(const struct mxq_recipe *recipe); /* what it does not take is given to the scalar one */
+    bool (*takes)(const struct mxq_recipe *recipe); /* see mxq_kernel_takes() */
     /*
      * Writes every unit and scale byte of the wanted directions (in a linear buffer, of the last unit of a row only the
      * bytes the row has), nothing else, and returns whether the panel has an infinity or a NaN.
@@ -107,6 +107,29 @@ bool mxq_recipe_fits(const struct mxq_recipe *recipe, uint64_t nelems);
  * signs are those of each block, and a scale rule that 16 bits of amax can tell.
  */
 bool mxq_recipe_is_common(const struct mxq_recipe *recipe);
+
+/* Whether it is one for the variants that work on squares: with tiles that share a scale, and a floor, too. */
+bool mxq_recipe_is_for_squares(const struct mxq_recipe *recipe);
+
+/*
+ * The largest magnitudes of the 32 blocks of a tile, as 16 bits with a sticky lowest one: no less than the recipe's floor,
+ * and all the same where the tile has one scale.
+ */
+static inline void mxq_settle_amax(const struct mxq_recipe *recipe, uint16_t amax[MXQ_BLOCK_NELEMS])
+{
+    uint16_t least = (uint16_t)(recipe->amax_floor >> 16 | ((recipe->amax_floor & 0xffff) != 0));
+
+    for (unsigned i = 0; i < MXQ_BLOCK_NELEMS && recipe->block == MXQ_BLOCK_32X32; i++)
+        least = amax[i] > least ? amax[i] : least;
+    for (unsigned i = 0; i < MXQ_BLOCK_NELEMS && least != 0; i++)
+        amax[i] = amax[i] > least ? amax[i] : least;
+}
+
+/* transform.c: whether a variant that does not take a recipe can quantize what has been transformed as it says. */
+bool mxq_can_transform_first(const struct mxq_kernel *kernel, const struct mxq_recipe *recipe);
+
+/* Transforms a panel, a strip at a time, and has the variant quantize the strips; otherwise as quantize_panel(). */
+bool mxq_transform_first(const struct mxq_task *task, const struct mxq_kernel *kernel);
 
 /* scalar.c */
 extern const struct mxq_kernel mxq_kernel_scalar;

@@ -103,7 +103,9 @@ static uint16_t carry_of(enum mxq_scale_rule rule)
         return 0x7f;
     case MXQ_SCALE_RCEIL:
         return 0x3f; /* amax / 6 is above 2^k from 1.5 * 2^(k + 2) on */
-    default:         /* MXQ_SCALE_EVEN */
+    case MXQ_SCALE_EVEN_ABOVE:
+        return 0x1f;
+    default: /* MXQ_SCALE_EVEN */
         return 0x20;
     }
 }
@@ -377,13 +379,15 @@ static bool quantize_bits(const struct mxq_task *task, struct bits bits, struct 
                           uint64_t col0, const bool wanted[MXQ_NUM_DIRECTIONS])
 {
     const struct mxq_recipe *recipe = task->recipe;
-    const uint16_t *const amax[MXQ_NUM_DIRECTIONS] = {tile->row_max, tile->col_max};
+    uint16_t *const amax[MXQ_NUM_DIRECTIONS] = {tile->row_max, tile->col_max};
     struct scales scales[MXQ_NUM_DIRECTIONS];
 
     if (recipe->ties == MXQ_TIES_EVEN)
         prepare_tile(bits, true, tile);
     else
         prepare_tile(bits, false, tile);
+    for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
+        mxq_settle_amax(recipe, amax[d]);
     for (unsigned d = 0; d < MXQ_NUM_DIRECTIONS; d++)
         if (wanted[d] && !(find_scales(recipe, amax[d], &scales[d]) && signs_are_plain(recipe, tile, &scales[d])))
             return false;
@@ -692,6 +696,6 @@ const struct mxq_kernel mxq_kernel_neon = {
     .name = "neon",
     .summary = "NEON of AArch64, tiles of 32 x 32",
     .runs_here = runs_here,
-    .takes = mxq_recipe_is_common,
+    .takes = mxq_recipe_is_for_squares,
     .quantize_panel = quantize_panel,
 };

@@ -51,9 +51,12 @@ enum mxq_status mxq_quantize_panel(const struct mxq_plan *plan, const struct mxq
         for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
             mxq_write_padding(plan, panel, b, &out[b]);
         task.status = &status;
-        if (!kernel->takes(task.recipe))
-            kernel = &mxq_kernel_scalar;
-        found = kernel->quantize_panel(&task);
+        if (kernel->takes(task.recipe))
+            found = kernel->quantize_panel(&task);
+        else if (mxq_can_transform_first(kernel, task.recipe))
+            found = mxq_transform_first(&task, kernel);
+        else
+            found = mxq_kernel_scalar.quantize_panel(&task);
     }
     if (nonfinite != NULL)
         *nonfinite = found;

@@ -38,11 +38,16 @@ static bool signs_repeat(const struct mxq_recipe *recipe)
     return true;
 }
 
+bool mxq_recipe_is_for_squares(const struct mxq_recipe *recipe)
+{
+    return recipe->scale != MXQ_SCALE_NEARLOG && recipe->ties != MXQ_TIES_STOCHASTIC &&
+           (recipe->hadamard_nelems == 0 || (recipe->hadamard_nelems == 16 && signs_repeat(recipe)));
+}
+
 bool mxq_recipe_is_common(const struct mxq_recipe *recipe)
 {
-    return recipe->scale <= MXQ_SCALE_RCEIL && recipe->ties != MXQ_TIES_STOCHASTIC && recipe->block == MXQ_BLOCK_1X32 &&
-           recipe->amax_floor == 0 &&
-           (recipe->hadamard_nelems == 0 || (recipe->hadamard_nelems == 16 && signs_repeat(recipe)));
+    return mxq_recipe_is_for_squares(recipe) && recipe->scale != MXQ_SCALE_EVEN_ABOVE &&
+           recipe->block == MXQ_BLOCK_1X32 && recipe->amax_floor == 0;
 }
 
 bool mxq_gpu_takes(const struct mxq_recipe *recipe)
