@@ -725,6 +725,37 @@ def packed_halves():
              lambda a, b, c, d, f=f: f(a >> 16, b & h) & h | (f(a & h, b & h) & h) << 16)
     case(g, 'v_pk_mad_u16 v6, v1, v2, v3',
          lambda a, b, c, d: (a * b + c) & h | ((a >> 16) * (b >> 16) + (c >> 16) & h) << 16)
+    case(g, 'v_pk_sub_u16 v6, v1, v2 clamp',
+         lambda a, b, c, d: max((a & h) - (b & h), 0) | max((a >> 16) - (b >> 16), 0) << 16)
+    case(g, 'v_dot2_u32_u16 v6, v1, v2, v3', lambda a, b, c, d: (a & h) * (b & h) + (a >> 16) * (b >> 16) + c)
+
+
+def packed_fp16():
+    g = 'packed FP16'
+    h = 0xFFFF
+
+    def finite_half(low=0, high=31):
+        return rng.randrange(low << 10, high << 10) | rng.getrandbits(1) << 15
+
+    def lane(a, b, c):
+        x, y, z = (value(v, F16) for v in (a, b, c))
+        zero_sign = (a ^ b) >> 15 & c >> 15 & 1
+        return encode(x * y + z, F16, zero_sign)
+
+    wide = lambda: finite_half() | finite_half() << 16
+    near = lambda: finite_half(10, 20) | finite_half(10, 20) << 16
+    for inputs in (wide, near):
+        case(g, 'v_pk_fma_f16 v6, v1, v2, v3',
+             lambda a, b, c, d: lane(a & h, b & h, c & h) | lane(a >> 16, b >> 16, c >> 16) << 16, inputs, nrows=40)
+        case(g, 'v_pk_add_f16 v6, v1, v2',
+             lambda a, b, c, d: lane(a & h, 0x3C00, b & h) | lane(a >> 16, 0x3C00, b >> 16) << 16, inputs, nrows=40)
+        case(g, 'v_pk_mul_f16 v6, v1, v2',
+             lambda a, b, c, d: lane(a & h, b & h, (a ^ b) & 0x8000) |
+             lane(a >> 16, b >> 16, (a ^ b) >> 16 & 0x8000) << 16, inputs, nrows=40)
+    case(g, 'v_pk_fma_f16 v6, v1, 2.0, v3 op_sel_hi:[1,0,1]',
+         lambda a, b, c, d: lane(a & h, 0x4000, c & h) | lane(a >> 16, 0x4000, c >> 16) << 16, near, nrows=20)
+    case(g, 'v_pk_add_f16 v6, v1, v2 op_sel:[1,0] op_sel_hi:[0,0] neg_lo:[0,1]',
+         lambda a, b, c, d: lane(a >> 16, 0x3C00, b & h ^ 0x8000) | lane(a & h, 0x3C00, b & h) << 16, near, nrows=20)
 
 
 def sdwa():
@@ -904,6 +935,7 @@ def main():
     fp4()
     stochastic_fp4()
     packed_halves()
+    packed_fp16()
     sdwa()
     scalar()
     for group, archs, is_scalar, text, rows in cases:
