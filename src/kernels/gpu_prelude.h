@@ -260,6 +260,9 @@ GPU_FUNC uint32_t gpu_pick_half(uint32_t a, uint32_t b, uint32_t selector)
 {
 #if defined(GPU_NVIDIA)
     return __byte_perm(a, b, selector);
+#elif defined(GPU_AMD)
+    /* Bytes of (b, a) here, too, a selector of one byte each. */
+    return __builtin_amdgcn_perm(b, a, selector == 0x5410 ? 0x05040100u : 0x07060302u);
 #else
     const uint32_t shift = selector >> 1 & 16;
 
@@ -409,6 +412,117 @@ GPU_FUNC uint32_t gpu_min_of_sum_pair(uint32_t a, uint32_t b, uint32_t c)
     const uint32_t high = gpu_min_of_sum(a >> 16, b >> 16, c >> 16);
 
     return (low & 0xffff) | high << 16;
+}
+#endif
+#endif
+
+/* The chip multiplies and adds pairs of FP16, sums products of pairs of integers, and has no conversion to FP4. */
+#if defined(__gfx90a__) || defined(__gfx942__) || (defined(GPU_ON_HOST) && GPU_ON_HOST == 64)
+#define GPU_HAS_FP16_PAIRS 1
+
+#if defined(GPU_AMD)
+typedef uint16_t gpu_lanes __attribute__((ext_vector_type(2)));
+typedef _Float16 gpu_fp16_lanes __attribute__((ext_vector_type(2)));
+
+GPU_FUNC uint32_t gpu_max_pair(uint32_t a, uint32_t b)
+{
+    return __builtin_bit_cast(
+        uint32_t, __builtin_elementwise_max(__builtin_bit_cast(gpu_lanes, a), __builtin_bit_cast(gpu_lanes, b)));
+}
+
+GPU_FUNC uint32_t gpu_min_pair(uint32_t a, uint32_t b)
+{
+    return __builtin_bit_cast(
+        uint32_t, __builtin_elementwise_min(__builtin_bit_cast(gpu_lanes, a), __builtin_bit_cast(gpu_lanes, b)));
+}
+
+/* Not below 0. */
+GPU_FUNC uint32_t gpu_subtract_pair(uint32_t a, uint32_t b)
+{
+    return __builtin_bit_cast(
+        uint32_t, __builtin_elementwise_sub_sat(__builtin_bit_cast(gpu_lanes, a), __builtin_bit_cast(gpu_lanes, b)));
+}
+
+GPU_FUNC uint32_t gpu_shift_lanes_left(uint32_t a, uint32_t nbits)
+{
+    return __builtin_bit_cast(uint32_t, (gpu_lanes)(__builtin_bit_cast(gpu_lanes, a) << (gpu_lanes)((uint16_t)nbits)));
+}
+
+GPU_FUNC uint32_t gpu_fma_fp16_pair(uint32_t a, uint32_t b, uint32_t c)
+{
+    return __builtin_bit_cast(uint32_t, __builtin_elementwise_fma(__builtin_bit_cast(gpu_fp16_lanes, a),
+                                                                  __builtin_bit_cast(gpu_fp16_lanes, b),
+                                                                  __builtin_bit_cast(gpu_fp16_lanes, c)));
+}
+
+/* c, and the sum of the products of lanes. */
+GPU_FUNC uint32_t gpu_dot_pair(uint32_t a, uint32_t b, uint32_t c)
+{
+    typedef unsigned short lanes __attribute__((ext_vector_type(2)));
+
+    return __builtin_amdgcn_udot2(__builtin_bit_cast(lanes, a), __builtin_bit_cast(lanes, b), c, false);
+}
+
+/* Rounded, which powers of two from 2^-24 on need not be. */
+GPU_FUNC uint32_t gpu_narrow_to_fp16(uint32_t bits)
+{
+    return __builtin_bit_cast(uint16_t, (_Float16)gpu_float(bits));
+}
+#else
+GPU_FUNC uint32_t gpu_join_lanes(uint32_t low, uint32_t high)
+{
+    return (low & 0xffff) | high << 16;
+}
+
+GPU_FUNC uint32_t gpu_max_pair(uint32_t a, uint32_t b)
+{
+    return gpu_join_lanes((a & 0xffff) > (b & 0xffff) ? a : b, (a > b ? a : b) >> 16);
+}
+
+GPU_FUNC uint32_t gpu_min_pair(uint32_t a, uint32_t b)
+{
+    return gpu_join_lanes((a & 0xffff) < (b & 0xffff) ? a : b, (a < b ? a : b) >> 16);
+}
+
+GPU_FUNC uint32_t gpu_subtract_pair(uint32_t a, uint32_t b)
+{
+    return gpu_max_pair(a, b) - b;
+}
+
+GPU_FUNC uint32_t gpu_shift_lanes_left(uint32_t a, uint32_t nbits)
+{
+    return gpu_join_lanes(a << nbits, a >> 16 << nbits);
+}
+
+/* Of normal sums, whose bits FP64 has room for. */
+GPU_FUNC uint32_t gpu_fma_fp16(uint32_t a, uint32_t b, uint32_t c)
+{
+    const double sum = (double)gpu_float(mxq_widen_f16((uint16_t)a)) * (double)gpu_float(mxq_widen_f16((uint16_t)b)) +
+                       (double)gpu_float(mxq_widen_f16((uint16_t)c));
+    const uint64_t bits = __builtin_bit_cast(uint64_t, sum);
+    const uint64_t rounded = bits + ((1ull << 41) - 1) + (bits >> 42 & 1);
+
+    return (uint32_t)(rounded >> 42) - ((1023u - 15) << 10);
+}
+
+GPU_FUNC uint32_t gpu_fma_fp16_pair(uint32_t a, uint32_t b, uint32_t c)
+{
+    return gpu_join_lanes(gpu_fma_fp16(a, b, c), gpu_fma_fp16(a >> 16, b >> 16, c >> 16));
+}
+
+GPU_FUNC uint32_t gpu_dot_pair(uint32_t a, uint32_t b, uint32_t c)
+{
+    return (a & 0xffff) * (b & 0xffff) + (a >> 16) * (b >> 16) + c;
+}
+
+/* Of powers of two alone. */
+GPU_FUNC uint32_t gpu_narrow_to_fp16(uint32_t bits)
+{
+    const uint32_t exponent = bits >> 23;
+
+    if (exponent < 103)
+        return 0;
+    return exponent > 112 ? (exponent < 143 ? (exponent - 112) << 10 : 0x7c00) : 1u << (exponent - 103);
 }
 #endif
 #endif

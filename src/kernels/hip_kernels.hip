@@ -36,6 +36,12 @@
  * this in pairs, with 2^k = 128, for instructions that cost a 32-bit one each; everything else in FP32 with 2^23. A pair
  * of sums, 16 bits each, is a byte of codes after one multiplication (see fold_pair()).
  *
+ * AMD's gfx90a and gfx942 have no pairs of BF16, but pairs of FP16, to which BF16 and FP16 are moved, with the signs apart.
+ * Of the 8.4 vector instructions for a value and direction (gfx90a, BF16; it was 15.2 in FP32) the magnitude and its
+ * maximum take 1, moving the exponent 1, the sums and their minimum 1.5, the products that put codes in their places 0.5,
+ * signs about 0.75, and pairs of a column 0.25. The rest is scales, and places in memory; so are, on gfx950, all but 1.75
+ * of 4.4.
+ *
  * Rare blocks (infinities, NaNs, scales near the ends of the range) are computed by the definition in mxq_block.h, one
  * after another and straight from global memory, by the thread that found them.
  */
@@ -674,11 +680,97 @@ GPU_FUNC struct unit make_unit_of_plain_pairs(const struct rule *rule, enum mxq_
     unit.codes = encode_pairs(rule, pairs, &unit.scaling);
     return unit;
 }
+#elif defined(GPU_HAS_FP16_PAIRS)
+#define GPU_HAS_PAIR_CODES 1
+
+/*
+ * Magnitudes as FP16, 2^-9 of what they are when scaled: of BF16, whose exponent is moved down until five bits of it remain,
+ * and what is too small becomes nothing; of FP16, by a factor, with which the sums multiply.
+ */
+struct fp16_scaling {
+    uint32_t lowest;  /* BF16 */
+    uint32_t factors; /* for the sums of codes below 4, and for those from there on */
+    uint32_t halves;
+};
+
+#define FP16_MAGIC 0x3ffc3ffcu /* (2^10 - 2) / 2^9, twice, whose lowest bits count steps of half a unit, then of one */
+#define FP16_LARGE 0x40004000u /* 2^10 / 2^9 */
+
+GPU_FUNC struct fp16_scaling find_fp16_scaling(enum mxq_dtype dtype, struct scaling *scaling)
+{
+    /* Bytes from 6 on, or 103, which leaves out FP16's smallest. */
+    const uint32_t byte = 254 - scaling->exponent;
+    struct fp16_scaling s = {0, 0x3c003c00u, 0x38003800u};
+
+    if (dtype == MXQ_BF16) {
+        s.lowest = gpu_subtract_pair(byte, 6) * 0x00800080u;
+        scaling->is_common = scaling->is_common && byte >= 6;
+    } else {
+        s.factors = gpu_narrow_to_fp16((scaling->exponent - 9) << 23) * 0x10001u;
+        s.halves = gpu_narrow_to_fp16((scaling->exponent - 10) << 23) * 0x10001u;
+        scaling->is_common = scaling->is_common && byte >= 103;
+    }
+    return s;
+}
+
+/* A pair of sums, FP16_MAGIC and the code more. */
+GPU_FUNC uint32_t add_fp16_magic(enum mxq_dtype dtype, const struct fp16_scaling *s, uint32_t magnitudes)
+{
+    uint32_t x = magnitudes;
+
+    if (dtype == MXQ_BF16)
+        x = gpu_shift_lanes_left(gpu_subtract_pair(x, s->lowest), 3);
+    return gpu_min_pair(gpu_fma_fp16_pair(x, s->factors, FP16_MAGIC), gpu_fma_fp16_pair(x, s->halves, FP16_LARGE));
+}
+
+/* Bit 3 of each nibble: the signs of eight values; its other bits mean nothing. */
+GPU_FUNC uint32_t collect_signs(const uint32_t pairs[4])
+{
+    const uint32_t a = gpu_pick_bytes(pairs[0], pairs[1], 0x7351);
+    const uint32_t b = gpu_pick_bytes(pairs[2], pairs[3], 0x7351);
+    const uint32_t even = gpu_pick_bytes(a, b, 0x5410);
+    const uint32_t odd = gpu_pick_bytes(a, b, 0x7632);
+
+    return (odd & 0x80808080u) | (even >> 4 & 0x7f7f7f7fu);
+}
+
+/* Sums are put where their codes belong, and what the magic adds is taken off again. */
+GPU_FUNC uint32_t join_sums(uint32_t a, uint32_t b)
+{
+    const uint32_t magic = 0u - (FP16_MAGIC & 0xffff) * 0x1111u;
+
+    return gpu_dot_pair(b, 0x10000100u, gpu_dot_pair(a, 0x00100001u, magic));
+}
+
+GPU_FUNC struct unit make_unit_of_plain_pairs(const struct rule *rule, enum mxq_dtype dtype,
+                                              const uint32_t pairs[NPAIRS])
+{
+    uint32_t amax = pairs[0] & 0x7fff7fffu;
+    struct unit unit;
+
+    GPU_UNROLL
+    for (uint32_t i = 1; i < NPAIRS; i++)
+        amax = gpu_max_pair(amax, pairs[i] & 0x7fff7fffu);
+    amax = gpu_max_pair(amax, amax >> 16) & 0xffff;
+    unit.scaling = find_scaling(rule, dtype == MXQ_BF16 ? amax << 16 : gpu_widen_half(amax), 0);
+    const struct fp16_scaling s = find_fp16_scaling(dtype, &unit.scaling);
+    GPU_UNROLL
+    for (uint32_t i = 0; i < 4; i++) {
+        const uint32_t *p = pairs + 4 * i;
+        uint32_t sum[4];
+        GPU_UNROLL
+        for (uint32_t j = 0; j < 4; j++)
+            sum[j] = add_fp16_magic(dtype, &s, p[j] & 0x7fff7fffu);
+        const uint32_t codes = join_sums(sum[2], sum[3]) << 16 | join_sums(sum[0], sum[1]);
+        unit.codes.word[i] = (codes & 0x77777777u) | (collect_signs(p) & 0x88888888u);
+    }
+    return unit;
+}
 #endif
 
 GPU_FUNC struct unit make_unit_of_words(const struct rule *rule, struct variant variant, const uint32_t pairs[NPAIRS])
 {
-#if defined(GPU_PACKS_FP4)
+#if defined(GPU_PACKS_FP4) || defined(GPU_HAS_FP16_PAIRS)
     if (variant.plain && !variant.hadamard)
         return make_unit_of_plain_pairs(rule, variant.dtype, pairs);
 #elif defined(GPU_HAS_PAIR_CODES)
