@@ -43,15 +43,15 @@ MXQ_FUNC bool mxq_note_amax(uint32_t amax, uint8_t scale_byte, struct mxq_lanes 
 MXQ_FUNC void mxq_widen_run_block(const struct mxq_measured_run *run, unsigned block, uint32_t x[MXQ_BLOCK_NELEMS])
 {
     const size_t first = (size_t)block * MXQ_BLOCK_NELEMS;
-    const uint16_t *narrow = (const uint16_t *)run->elements + first;
+    const uint16_t *halves = (const uint16_t *)run->elements + first;
     const uint32_t *wide = (const uint32_t *)run->elements + first;
 
     if (run->dtype == MXQ_BF16) {
         for (unsigned i = 0; i < MXQ_BLOCK_NELEMS; i++)
-            x[i] = (uint32_t)narrow[i] << 16;
+            x[i] = (uint32_t)halves[i] << 16;
     } else if (run->dtype == MXQ_F16) {
         for (unsigned i = 0; i < MXQ_BLOCK_NELEMS; i++)
-            x[i] = mxq_widen_f16(narrow[i]);
+            x[i] = mxq_widen_f16(halves[i]);
     } else {
         for (unsigned i = 0; i < MXQ_BLOCK_NELEMS; i++)
             x[i] = wide[i];
