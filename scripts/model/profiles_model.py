@@ -207,7 +207,8 @@ def check_losses(entry, x, codes, scales):
     scale = np.repeat(2.0 ** (scales.astype(np.float64) - 127), model.BLOCK, axis=1)[:, :x.shape[1]]
     decoded = values[codes[:, :x.shape[1]]] * scale
     snr = 10 * np.log10(np.sum(x * x) / np.sum((x - decoded) ** 2))
-    assert abs(entry["snr_db"] - snr) < 1e-9 * snr, (entry, snr)
+    # The program adds the errors of a run of blocks in FP32.
+    assert abs(entry["snr_db"] - snr) < 1e-6 * snr, (entry, snr)
     assert abs(entry["saturated"] - np.mean(np.abs(x) > 6 * scale)) < 1e-12, entry
 
 

@@ -132,4 +132,11 @@ uint64_t mxq_sum_run_avx512(const struct mxq_measured_run *run, struct mxq_lanes
     return left;
 }
 
-#endif
+#else
+
+uint64_t mxq_sum_run_avx512(const struct mxq_measured_run *run, struct mxq_lanes *lanes)
+{
+    return mxq_sum_run_in_c(run, lanes);
+}
+
+#endif /* __x86_64__ */

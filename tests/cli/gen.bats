@@ -221,16 +221,16 @@ print(struct.pack(">f", (3 * (2 * u + 1) - 2**34) / 2**33).hex())' "$word")"
     done <<'END'
 bf16 9120 te-hip 0-253
 bf16 9120 aiter 0-253 255-255
-bf16 9120 torchao-floor 0-252 255-255
+bf16 9120 torchao-floor 0-253 255-255
 bf16 9120 torchao-ceil 0-253 255-255
 bf16 9120 ggml 0-255
 f16 2048 te-hip 101-141 253-253
 f16 2048 aiter 0-0 101-141 255-255
-f16 2048 torchao-floor 0-0 101-140 255-255
-f16 2048 torchao-ceil 0-0 101-141 255-255
+f16 2048 torchao-floor 0-0 101-140 253-253 255-255
+f16 2048 torchao-ceil 0-0 101-141 253-253 255-255
 f32 9632 te-hip 0-253
 f32 9632 aiter 0-253 255-255
-f32 9632 torchao-floor 0-252 255-255
+f32 9632 torchao-floor 0-253 255-255
 f32 9632 torchao-ceil 0-253 255-255
 f32 9632 ggml 0-255
 END

@@ -15,6 +15,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* gcc defines a macro, clang has a feature. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ADDRESS_SANITIZER
+#endif
+#endif
+
 static struct mxq_fault fault;
 static struct mxq_st_header *header; /* of the last file that was read, or NULL */
 
@@ -214,7 +223,7 @@ static void check_hostile(void)
                          "\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", nbytes),
           "a name a hundred thousand times is refused");
     /* Three copies of the text, and what malloc keeps: no tree of hundreds of megabytes. A sanitizer's own memory is its own. */
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(ADDRESS_SANITIZER)
     if (peak_kib() - before > 12 * (nbytes >> 10))
         CHECK_FAIL("a hostile header costs a few times its length", "%zu KiB", peak_kib() - before);
     else
