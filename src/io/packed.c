@@ -99,6 +99,12 @@ static void set_state(struct listing *l, const struct mxq_checkpoint_entry *entr
     l->states[entry - l->checkpoint->entries] = (uint8_t)state;
 }
 
+/* Two names of codes may lead to one name of scales: each tensor belongs to one pair, for which there is room. */
+static bool is_paired(const struct listing *l, const struct mxq_checkpoint_entry *entry)
+{
+    return l->states[entry - l->checkpoint->entries] == STATE_PAIRED;
+}
+
 /* ---------------------------------------------------------------------------------------------- shapes */
 
 /* A stored shape as slices of rows x columns. */
@@ -234,7 +240,8 @@ static bool find_scales(struct listing *l, const struct spelling *spelling, cons
         return false;
     *scale = mxq_find_checkpoint_tensor(l->checkpoint, name);
     free(name);
-    if (*scale != NULL && (*scale == data || !holds_scales(mxq_tensor_at(l->checkpoint, *scale))))
+    if (*scale != NULL &&
+        (*scale == data || is_paired(l, *scale) || !holds_scales(mxq_tensor_at(l->checkpoint, *scale))))
         *scale = NULL;
     return true;
 }

@@ -262,3 +262,19 @@ END
     chmod 0 out/$Q_SHARD
     refuses "\"out/$Q_SHARD\": cannot open: Permission denied" verify out
 }
+
+@test "scales that two tensors of codes could have belong to one of them" {
+    mkdir shared
+    python -c '
+import json, struct
+header, at = {}, 0
+for i in range(4000):
+    for name, width in (("a%d", 16), ("a%d_packed", 16), ("a%d_scale", 1)):
+        header[name % i] = {"dtype": "U8", "shape": [1, width], "data_offsets": [at, at + width]}
+        at += width
+text = json.dumps(header).encode()
+open("shared/model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + bytes(at))'
+    run -1 --separate-stderr "$MXFP4Q" verify shared
+    is "${lines[1]}" "1 shards, 4000 tensors of MXFP4 with 4000 scales, 4000 others; 0 checksums"
+    [[ $output == *'tensor "a0_packed" looks like codes, and has no MXFP4 scales'* ]]
+}
