@@ -104,10 +104,12 @@ static bool delete_sources(struct mxq_committer *c, struct mxq_fault *fault)
 
 /*
  * What did not get to the disk may still be in the page cache, where a later run would find the right checksum. So it goes,
- * to be made again.
+ * to be made again; but not what was read back before, whose source may be gone.
  */
 static void forget_shard(struct mxq_committer *c, size_t shard)
 {
+    if (c->options.outcome->shards[shard].verified)
+        return;
     mxq_remove_partial(c->options.folder, c->options.plan->shards[shard].name);
     c->options.outcome->shards[shard].complete = false;
 }

@@ -148,6 +148,10 @@ static bool adopt_shard(void *context, unsigned worker, uint64_t shard, struct m
     if (!outcome->complete)
         return true;
     fd = mxq_open_output(run->options->output, shard_name(run, shard));
+    if (fd < 0 && errno != ENOENT) {
+        mxq_set_fault(fault, shard_name(run, shard), errno, "cannot open");
+        return false;
+    }
     if (fd >= 0 && !mxq_checksum_output(fd, shard_name(run, shard), &crc, &nbytes, fault)) {
         close(fd);
         return false;
@@ -156,6 +160,7 @@ static bool adopt_shard(void *context, unsigned worker, uint64_t shard, struct m
         close(fd);
     outcome->complete = fd >= 0 && crc == outcome->crc && nbytes == shard_nbytes(run, shard);
     outcome->adopted = outcome->complete;
+    outcome->verified &= outcome->complete;
     return true;
 }
 
@@ -170,6 +175,19 @@ static bool adopt_shards(struct run *run)
         return false;
     mxq_print_note("\"%s\": %zu of %zu shards were complete and are kept", run->options->output, count_complete(run),
                    run->plan->nshards);
+    return true;
+}
+
+/* What an earlier run made of a source that it then deleted is all there is: it is never made again. */
+static bool check_deleted(struct run *run)
+{
+    for (size_t i = 0; i < run->plan->nshards; i++) {
+        if (run->outcome.shards[i].complete || !run->checkpoint->shards[i].is_gone)
+            continue;
+        mxq_set_fault(run->fault, shard_name(run, i), 0,
+                      "is not what the journal says, and an earlier run deleted its source");
+        return false;
+    }
     return true;
 }
 
@@ -394,25 +412,29 @@ static bool finish(struct run *run, json_t **report)
     return good;
 }
 
+/* What was not recorded is of no use, and may be large; unless its source is gone, see check_deleted(). */
+static void remove_incomplete(struct run *run)
+{
+    for (size_t i = 0; i < run->plan->nshards; i++)
+        if (!run->outcome.shards[i].complete && !run->checkpoint->shards[i].is_gone)
+            mxq_remove_partial(run->options->output, shard_name(run, i));
+}
+
 /* Nothing is recorded: what was created goes. */
 static void remove_all(struct run *run)
 {
-    for (size_t i = 0; i < run->plan->nshards; i++)
-        mxq_remove_partial(run->options->output, shard_name(run, i));
+    remove_incomplete(run);
     mxq_close_journal(run->journal, true);
     run->journal = NULL;
     mxq_remove_made_folder();
 }
 
-/* What was not recorded is of no use, and may be large. */
 static void keep_recorded(struct run *run)
 {
     const size_t n = count_complete(run);
     const struct mxq_fault fault = *run->fault;
 
-    for (size_t i = 0; i < run->plan->nshards; i++)
-        if (!run->outcome.shards[i].complete)
-            mxq_remove_partial(run->options->output, shard_name(run, i));
+    remove_incomplete(run);
     mxq_set_fault(run->fault, NULL, 0, "%s (%zu of %zu shards are complete; --resume continues)", fault.text, n,
                   run->plan->nshards);
 }
@@ -421,7 +443,8 @@ static bool run_all(struct run *run, json_t **report)
 {
     if (!check_deletable(run) || !make_folder(run) || !allocate_outcome(run) || !open_journal(run))
         return false;
-    if (!check_outputs(run) || !adopt_shards(run) || !reserve_shards(run) || !allocate_buffers(run) || !run_shards(run))
+    if (!check_outputs(run) || !adopt_shards(run) || !check_deleted(run) || !reserve_shards(run) ||
+        !allocate_buffers(run) || !run_shards(run))
         return false;
     free_buffers(run);
     return finish(run, report);

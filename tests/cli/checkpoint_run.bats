@@ -464,6 +464,45 @@ for path in sorted(glob.glob("model/*.safetensors")):
     done
 }
 
+# The output of a shard, before it has its name, with another byte in it.
+spoil() {
+    printf x | dd of="o/.mxfp4q-model-0000$1-of-00006.safetensors.partial" bs=1 seek=5000 conv=notrunc status=none
+}
+
+@test "no source is deleted for an output that was verified by an earlier run and has changed since" {
+    needs_fail_calls
+    quantizes dense want
+    cp -r "$MODELS/dense" model
+    run_failing unlink:3:SIGKILL -q -j 1 model -o o --delete-source
+    spoil 3
+    run_failing pwrite:1:EIO -q -j 1 model -o o --delete-source --resume
+    is "$status" 2
+    cmp model/model-00003-of-00006.safetensors "$MODELS/dense/model-00003-of-00006.safetensors"
+    run -0 --separate-stderr "$MXFP4Q" quantize -q model -o o --delete-source --resume
+    diff -r want o
+}
+
+@test "an output whose source was deleted is kept, whatever happens" {
+    local first=o/.mxfp4q-model-00001-of-00006.safetensors.partial
+    needs_fail_calls
+    cp -r "$MODELS/dense" model
+    run_failing unlink:2:SIGKILL -q -j 1 model -o o --delete-source
+    [ ! -e model/model-00001-of-00006.safetensors ]
+    cp $first first
+    run_failing fsync:1:EIO -q -j 1 model -o o --delete-source --resume
+    is "$status $(cut -d'(' -f1 stderr)" '2 mxfp4q: "model-00001-of-00006.safetensors": cannot write to the disk: Input/output error '
+    cmp $first first
+    run_failing open:12+:EMFILE -q -j 1 model -o o --delete-source --resume
+    is "$status" 2
+    cmp $first first
+    spoil 1
+    cp $first first
+    run -2 --separate-stderr "$MXFP4Q" quantize -q model -o o --delete-source --resume
+    [[ $stderr == 'mxfp4q: "model-00001-of-00006.safetensors": is not what the journal says, and an earlier run deleted its source'* ]]
+    cmp $first first
+    rm -r o # on purpose unfinished
+}
+
 @test "peak memory is within what --memory says, and 64 MiB" {
     [ -x /usr/bin/time ] || skip "GNU time is not installed"
     case $(cat "$BUILD/.config") in *-fsanitize=*) skip "a sanitizer has memory of its own" ;; esac
