@@ -36,6 +36,18 @@ static bool is_inside(const char *folder, const char *output)
     return inside;
 }
 
+/* Of one file, only that must not be replaced: nothing else in its folder is the checkpoint's. */
+static bool is_same(const char *folder, const char *output)
+{
+    char *source = realpath(folder, NULL);
+    char *real = realpath(output, NULL);
+    const bool same = source != NULL && real != NULL && strcmp(source, real) == 0;
+
+    free(source);
+    free(real);
+    return same;
+}
+
 static bool check_output(const struct mxq_checkpoint_settings *settings, const struct mxq_quantize_request *quantize,
                          const struct mxq_checkpoint *checkpoint)
 {
@@ -47,7 +59,7 @@ static bool check_output(const struct mxq_checkpoint_settings *settings, const s
         mxq_print_error("quantize: no output: give a folder with -o");
     else if (strcmp(output, "-") == 0)
         mxq_print_error("quantize: a checkpoint goes to a folder, not to standard output");
-    else if (is_inside(checkpoint->folder, output))
+    else if (checkpoint->is_file ? is_same(checkpoint->folder, output) : is_inside(checkpoint->folder, output))
         mxq_print_error("quantize: \"%s\" is in the checkpoint's own folder; give another with -o", output);
     else
         return true;

@@ -392,6 +392,16 @@ a.weight_scale_inv F32 2x2"
     mkdir empty
     refuses '"empty": no .safetensors file in this folder' quantize empty -o out
     is "$(names_in .)" "empty m w.raw"
+    [ ! -e m/new ]
+}
+
+@test "one file may be quantized into a folder beside it, but not into its own" {
+    shard one.safetensors <<<"a.weight BF16 32x64"
+    cp one.safetensors kept
+    refuses 'quantize: "." is in the checkpoint'"'"'s own folder; give another with -o' quantize one.safetensors -o . -f
+    cmp one.safetensors kept
+    run -0 "$MXFP4Q" quantize -q --no-fsync one.safetensors -o out
+    is "$(names_in out)" "mxfp4q-report.json one.safetensors"
 }
 
 @test "with a shape, a file is raw, whatever it is called" {
