@@ -22,6 +22,7 @@
 #include "io/checkpoint_remains.h"
 #include "io/outfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -97,12 +98,71 @@ static bool check_deletable(struct run *run)
     return true;
 }
 
+/* Even --force is not to replace a shard that is read, which links can lead to. */
+static bool check_not_source(struct run *run, const char *name)
+{
+    char *path = mxq_output_path(run->options->output, name);
+    struct stat st;
+    bool good = path != NULL;
+
+    if (!good)
+        mxq_set_fault(run->fault, name, ENOMEM, "cannot create");
+    if (good && stat(path, &st) == 0) {
+        for (size_t i = 0; i < run->checkpoint->nshards && good; i++)
+            good = st.st_dev != run->checkpoint->shards[i].device || st.st_ino != run->checkpoint->shards[i].inode;
+        if (!good)
+            mxq_set_fault(run->fault, path, 0, "is a shard of the model itself");
+    }
+    free(path);
+    return good;
+}
+
+/* Whether a file of this name is of a checkpoint, and will not be of this one. */
+static bool is_stranger(const struct run *run, const char *name)
+{
+    const size_t length = strlen(name), nsuffix = strlen(".safetensors");
+
+    if (name[0] == '.' || ((length <= nsuffix || strcmp(name + length - nsuffix, ".safetensors") != 0) &&
+                           strcmp(name, MXQ_CHECKPOINT_INDEX) != 0))
+        return false;
+    for (size_t i = 0; i < run->plan->nshards; i++)
+        if (strcmp(name, shard_name(run, i)) == 0)
+            return false;
+    for (size_t i = 0; i < run->plan->nfiles; i++)
+        if (strcmp(name, run->plan->files[i].name) == 0)
+            return false;
+    for (size_t i = 0; i < run->checkpoint->nothers; i++)
+        if (strcmp(name, run->checkpoint->others[i].name) == 0)
+            return false;
+    return true;
+}
+
+/* Loaders would take what is left of another checkpoint for part of this one. One file is not a whole checkpoint. */
+static bool check_strangers(struct run *run)
+{
+    DIR *dir = run->checkpoint->is_file ? NULL : opendir(run->options->output);
+    const struct dirent *entry;
+    bool good = true;
+
+    while (dir != NULL && good && (entry = readdir(dir)) != NULL) {
+        good = !is_stranger(run, entry->d_name);
+        if (!good)
+            mxq_set_fault(run->fault, run->options->output, 0,
+                          "has \"%s\" of another checkpoint, which loaders would take for part of this one",
+                          entry->d_name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return good;
+}
+
 static bool check_outputs(struct run *run)
 {
     for (size_t i = 0; i < run->plan->nshards; i++)
-        if (!mxq_check_output(run->options->output, shard_name(run, i), run->others.force, run->fault))
+        if (!mxq_check_output(run->options->output, shard_name(run, i), run->others.force, run->fault) ||
+            !check_not_source(run, shard_name(run, i)))
             return false;
-    return mxq_check_others(&run->others, run->fault);
+    return check_strangers(run) && mxq_check_others(&run->others, run->fault);
 }
 
 static bool make_folder(struct run *run)

@@ -348,6 +348,21 @@ for key, value in want.items():
     diff -r want o
 }
 
+@test "a checkpoint is not made between the shards of another one, nor over its own source" {
+    quantizes dense o
+    make_model dense one --shards 1 --hidden 64 --inter 64 --layers 1 --vocab 64
+    cp -r o old
+    run -2 --separate-stderr "$MXFP4Q" quantize -q --no-fsync one -o o --force
+    [[ $stderr == 'mxfp4q: "o": has "model'*'" of another checkpoint, which loaders would take for part of this one' ]]
+    diff -r old o
+    rm o/model*
+    run -0 "$MXFP4Q" quantize -q --no-fsync one -o o --force
+    mkdir links && ln -s ../one/model.safetensors links
+    cp one/model.safetensors kept
+    refuses '"one/model.safetensors": is a shard of the model itself' quantize -q --no-fsync links -o one --force
+    cmp one/model.safetensors kept
+}
+
 # ---- faults
 
 @test "a full disk leaves what can be resumed, or nothing" {
