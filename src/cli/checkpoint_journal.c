@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define JOURNAL_VERSION 1
+#define JOURNAL_VERSION 2
 
 /* A tensor's line has at most 7 words and two times 9 numbers of 24 characters. */
 #define LINE_NBYTES 768
@@ -113,7 +113,8 @@ bool mxq_record_shard(struct mxq_journal *journal, const struct mxq_checkpoint_p
     for (size_t i = 0; i < plan->ntensors; i++)
         if (plan->tensors[i].shard == shard)
             add_tensor(&lines, i, &outcome->tensors[i]);
-    add_line(&lines, "shard %zu %08" PRIx32 " %08" PRIx32, shard, s->crc, s->source_crc);
+    add_line(&lines, "shard %zu %08" PRIx32 " %08" PRIx32 " %lld %ld", shard, s->crc, s->source_crc,
+             (long long)s->source_mtime.tv_sec, s->source_mtime.tv_nsec);
     return write_lines(journal, &lines, fault);
 }
 
@@ -191,10 +192,13 @@ static bool read_shard(struct words words, struct mxq_checkpoint_outcome *outcom
     const uint64_t number = read_number(&words, 10);
     const uint32_t crc = (uint32_t)read_number(&words, 16);
     const uint32_t source_crc = (uint32_t)read_number(&words, 16);
+    const time_t seconds = (time_t)read_number(&words, 10); /* a negative one wraps there and back */
+    const struct timespec mtime = {.tv_sec = seconds, .tv_nsec = (long)read_number(&words, 10)};
 
     if (words.bad || number >= outcome->nshards)
         return false;
-    outcome->shards[number] = (struct mxq_shard_outcome){.complete = true, .crc = crc, .source_crc = source_crc};
+    outcome->shards[number] =
+        (struct mxq_shard_outcome){.complete = true, .crc = crc, .source_crc = source_crc, .source_mtime = mtime};
     return true;
 }
 

@@ -3,9 +3,10 @@
  *
  * A text file in OUT_DIR, of lines that each begin with the CRC-32 of the rest of the line:
  *
- *     mxfp4q-journal 1 VERSION IDENTITY NSHARDS NTENSORS   the program's version and the plan's identity
+ *     mxfp4q-journal 2 VERSION IDENTITY NSHARDS NTENSORS   the program's version and the plan's identity
  *     tensor N ...                                         the outcome of planned tensor N
- *     shard N CRC SOURCE_CRC                               all tensors of shard N precede; its bytes have this CRC-32
+ *     shard N CRC SOURCE_CRC SECONDS NANOSECONDS           all tensors of shard N precede; its bytes have this CRC-32,
+ *                                                          and the source's that; when the source was last written to
  *     verified N                                           and were read back from the disk
  *
  * The lines of a shard are written at once and brought to the disk before anything else happens to the shard. A line that

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 /* Of a planned tensor; in the order of the plan. */
 struct mxq_tensor_outcome {
@@ -23,6 +24,7 @@ struct mxq_shard_outcome {
     bool verified; /* the file was read back from the disk and had this CRC-32 */
     uint32_t crc;
     uint32_t source_crc; /* CRC-32 of the source's shard */
+    struct timespec source_mtime;
 };
 
 struct mxq_checkpoint_outcome {

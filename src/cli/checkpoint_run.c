@@ -191,6 +191,30 @@ static bool allocate_outcome(struct run *run)
 
 /* ---------------------------------------------------------------------------------------------- resuming */
 
+/* Whether a source is what an earlier run read: it has not been written to since, or has the same bytes all the same. */
+static bool check_source(struct run *run, size_t shard, struct mxq_fault *fault)
+{
+    const struct mxq_checkpoint_shard *source = &run->checkpoint->shards[shard];
+    const struct mxq_shard_outcome *outcome = &run->outcome.shards[shard];
+    uint32_t crc;
+    uint64_t nbytes;
+    bool good;
+    int fd;
+
+    if (source->is_gone || (source->mtime.tv_sec == outcome->source_mtime.tv_sec &&
+                            source->mtime.tv_nsec == outcome->source_mtime.tv_nsec))
+        return true;
+    fd = mxq_open_shard(run->checkpoint, shard, fault);
+    if (fd < 0)
+        return false;
+    good = mxq_checksum_output(fd, source->name, &crc, &nbytes, fault);
+    close(fd);
+    if (!good || crc == outcome->source_crc)
+        return good;
+    mxq_set_fault(fault, source->name, 0, "the source has changed since an earlier run read it (--force begins anew)");
+    return false;
+}
+
 /* Whether the journal's word about a shard is true of the file. */
 static bool adopt_shard(void *context, unsigned worker, uint64_t shard, struct mxq_fault *fault)
 {
@@ -207,6 +231,8 @@ static bool adopt_shard(void *context, unsigned worker, uint64_t shard, struct m
     }
     if (!outcome->complete)
         return true;
+    if (!check_source(run, shard, fault))
+        return false;
     fd = mxq_open_output(run->options->output, shard_name(run, shard));
     if (fd < 0 && errno != ENOENT) {
         mxq_set_fault(fault, shard_name(run, shard), errno, "cannot open");

@@ -322,6 +322,22 @@ for key, value in want.items():
     diff -r want o
 }
 
+@test "a source that has changed since its shard was made is refused; one that was only touched is not" {
+    local name=model-00001-of-00006.safetensors
+    needs_fail_calls
+    quantizes dense want
+    cp -r "$MODELS/dense" model
+    run_failing write:4:SIGKILL --no-fsync -q -j 1 model -o o
+    is "$(recorded o)" 2
+    printf x | dd of=model/$name bs=1 seek=$(($(wc -c <model/$name) - 1000)) conv=notrunc status=none
+    run -2 --separate-stderr "$MXFP4Q" quantize --no-fsync -q model -o o --resume
+    is "$stderr" "mxfp4q: \"$name\": the source has changed since an earlier run read it (--force begins anew) (2 of 6 shards are complete; --resume continues)"
+    cp "$MODELS/dense/$name" model/$name
+    run -0 --separate-stderr "$MXFP4Q" quantize --no-fsync model -o o --resume
+    is "$stderr" 'mxfp4q: "o": 2 of 6 shards were complete and are kept'
+    diff -r want o
+}
+
 @test "an unfinished checkpoint is refused, continued with --resume, begun anew with --force" {
     needs_fail_calls
     quantizes dense want
