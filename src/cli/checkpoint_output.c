@@ -4,6 +4,7 @@
 #include "io/checksum.h"
 #include "io/outfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,9 +32,12 @@ char *mxq_output_path(const char *folder, const char *name)
     return join(folder, name, "", "");
 }
 
+#define PREFIX ".mxfp4q-"
+#define SUFFIX ".partial"
+
 char *mxq_partial_path(const char *folder, const char *name)
 {
-    return join(folder, name, ".mxfp4q-", ".partial");
+    return join(folder, name, PREFIX, SUFFIX);
 }
 
 static int open_path(char *path, int flags)
@@ -73,6 +77,21 @@ void mxq_remove_partial(const char *folder, const char *name)
     if (path != NULL)
         unlink(path);
     free(path);
+}
+
+void mxq_remove_partials(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        const size_t length = strlen(entry->d_name), nsuffix = strlen(SUFFIX);
+        if (length > strlen(PREFIX) + nsuffix && strncmp(entry->d_name, PREFIX, strlen(PREFIX)) == 0 &&
+            strcmp(entry->d_name + length - nsuffix, SUFFIX) == 0)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    if (dir != NULL)
+        closedir(dir);
 }
 
 bool mxq_check_output(const char *folder, const char *name, bool force, struct mxq_fault *fault)

@@ -23,6 +23,8 @@ int mxq_create_partial(const char *folder, const char *name, struct mxq_fault *f
 int mxq_open_output(const char *folder, const char *name);
 
 void mxq_remove_partial(const char *folder, const char *name);
+/* Of all names, but not in folders of the folder. */
+void mxq_remove_partials(const char *folder);
 
 /* Whether there is a file of this name, and it may not be replaced: a fault. */
 bool mxq_check_output(const char *folder, const char *name, bool force, struct mxq_fault *fault);

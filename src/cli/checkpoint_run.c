@@ -19,6 +19,7 @@
 #include "cli/pool.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
+#include "io/checkpoint_folder.h"
 #include "io/checkpoint_remains.h"
 #include "io/outfile.h"
 
@@ -153,6 +154,32 @@ static bool check_strangers(struct run *run)
     }
     if (dir != NULL)
         closedir(dir);
+    return good;
+}
+
+/* Beginning anew would cost what an earlier run made of sources that it then deleted. Without a journal, it was complete. */
+static bool check_remains(struct run *run)
+{
+    struct mxq_folder_listing listing = {0};
+    char *journal = mxq_output_path(run->options->output, MXQ_JOURNAL_NAME);
+    bool good = journal != NULL;
+
+    if (!good)
+        mxq_set_fault(run->fault, run->options->output, ENOMEM, "cannot make");
+    else if (!run->options->resume && access(journal, F_OK) == 0)
+        good = mxq_list_remains(run->options->output, &listing, run->fault);
+    if (good && listing.nshards != 0) {
+        mxq_set_fault(
+            run->fault, run->options->output, 0,
+            "an earlier run deleted the source \"%.200s\": --resume completes it, and to begin anew takes another "
+            "folder",
+            listing.shards[0]);
+        good = false;
+    }
+    for (size_t i = 0; i < listing.nshards; i++)
+        free(listing.shards[i]);
+    free(listing.shards);
+    free(journal);
     return good;
 }
 
@@ -292,6 +319,8 @@ static bool open_journal(struct run *run)
                           &run->journal, run->fault))
         return false;
     run->others.force |= found;
+    if (mode == MXQ_JOURNAL_FORCE)
+        mxq_remove_partials(run->options->output);
     return true;
 }
 
@@ -527,7 +556,8 @@ static void keep_recorded(struct run *run)
 
 static bool run_all(struct run *run, json_t **report)
 {
-    if (!check_deletable(run) || !make_folder(run) || !allocate_outcome(run) || !open_journal(run))
+    if (!check_deletable(run) || !make_folder(run) || !allocate_outcome(run) || !check_remains(run) ||
+        !open_journal(run))
         return false;
     if (!check_outputs(run) || !adopt_shards(run) || !check_deleted(run) || !reserve_shards(run) ||
         !allocate_buffers(run) || !run_shards(run))

@@ -379,6 +379,15 @@ for key, value in want.items():
     cmp one/model.safetensors kept
 }
 
+@test "what is begun anew with --force from another model leaves nothing of the first" {
+    needs_fail_calls
+    run_failing write:4:SIGKILL --no-fsync -q -j 1 "$MODELS/dense" -o o
+    [ -e o/.mxfp4q-model-00006-of-00006.safetensors.partial ]
+    quantizes moe o --force
+    quantizes moe want
+    diff -r want o
+}
+
 # ---- faults
 
 @test "a full disk leaves what can be resumed, or nothing" {
@@ -532,6 +541,23 @@ spoil() {
     [[ $stderr == 'mxfp4q: "model-00001-of-00006.safetensors": is not what the journal says, and an earlier run deleted its source'* ]]
     cmp $first first
     rm -r o # on purpose unfinished
+}
+
+@test "--force does not begin anew where an earlier run deleted sources" {
+    needs_fail_calls
+    quantizes dense want
+    cp -r "$MODELS/dense" model
+    rm model/*.index.json # which would miss the shard
+    run_failing unlink:2:SIGKILL -q -j 1 model -o o --delete-source
+    cp -r o old
+    for model in model "$MODELS/moe"; do
+        refuses '"o": an earlier run deleted the source "model-00001-of-00006.safetensors": --resume completes it, and to begin anew takes another folder' \
+            quantize -q "$model" -o o --force
+        diff -r old o
+    done
+    rm -r old
+    run -0 --separate-stderr "$MXFP4Q" quantize -q model -o o --delete-source --resume
+    diff -r -x '*.index.json' want o
 }
 
 @test "peak memory is within what --memory says, and 64 MiB" {
