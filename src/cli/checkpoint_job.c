@@ -77,7 +77,8 @@ static bool run_plan(const struct mxq_checkpoint_settings *settings, const struc
         .resume = settings->resume,
         .delete_source = settings->delete_source,
         .force = quantize->settings.outset.force,
-        .no_fsync = quantize->settings.outset.no_fsync,
+        /* A source must not go before its output is on the disk. */
+        .no_fsync = quantize->settings.outset.no_fsync && !settings->delete_source,
         .measure = !settings->no_measure,
     };
     struct mxq_fault fault = {""};

@@ -321,7 +321,8 @@ static bool sum_up(const struct making *m, struct mxq_fault *fault)
 {
     struct mxq_shard_outcome *shard = &m->maker->outcome->shards[m->tasks.shard];
 
-    memset(shard, 0, sizeof(*shard));
+    /* Not verified: the committer reads that of all shards, and it is false until it has this one. */
+    shard->complete = shard->adopted = false;
     shard->source_mtime = m->maker->checkpoint->shards[m->tasks.shard].mtime;
     for (size_t i = 0; i < m->tasks.ntensors; i++)
         if (!sum_up_tensor(m, &m->tasks.tensors[i], fault))

@@ -543,6 +543,26 @@ spoil() {
     rm -r o # on purpose unfinished
 }
 
+@test "--no-fsync does not delete a source whose output is not on the disk" {
+    needs_fail_calls
+    cp -r "$MODELS/dense" model
+    # The journal is waited for twice before the first output.
+    run_failing fsync:3+:EIO --no-fsync -q -j 1 model -o o --delete-source
+    is "$status" 2
+    diff -r "$MODELS/dense" model
+    [ ! -e o ]
+}
+
+@test "one file whose source was deleted is completed, too" {
+    needs_fail_calls
+    cp "$MODELS/dense/model-00001-of-00006.safetensors" one.safetensors
+    run -0 "$MXFP4Q" quantize --no-fsync -q one.safetensors -o want
+    run_failing rename:2:SIGKILL -q -j 1 one.safetensors -o o --delete-source
+    [ ! -e one.safetensors ]
+    run -0 --separate-stderr "$MXFP4Q" quantize -q one.safetensors -o o --delete-source --resume
+    diff -r want o
+}
+
 @test "--force does not begin anew where an earlier run deleted sources" {
     needs_fail_calls
     quantizes dense want
