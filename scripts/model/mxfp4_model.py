@@ -67,7 +67,7 @@ PROFILES = {
     "modelopt":           Recipe("rceil", "zero", "nonpositive", 0, 253, 255, 255,  8, False, underflow="exact"),
     "flashinfer":         Recipe("rceil", "even", "keep",        0, 253, 254, None, 7, False, underflow="unscaled", sixth="product"),
     "microxcaling":       Recipe("floor", "away", "keep",        0, 253, 255, 255,  7, True, "nan"),
-    "fbgemm-even":        Recipe("even-above", "away", "keep",   0, 252, 252, None, 7, True),
+    "fbgemm-even":        Recipe("even-above", "away", "keep",   0, 252, 252, None, 7, False),
     "primus-hip":         Recipe("even",  "even", "keep",        0, 253, 253, None, 7, True),
     "primus-triton":      Recipe("even",  "even", "keep",        1, 253, 253, None, 7, True, amax_floor=1.75 * 2.0 ** -125),
     "aiter-hip-floor":    Recipe("rceil", "even", "keep",       92, 253, 255, None, 7, True, sixth="product", amax_floor=1e-10),

@@ -51,7 +51,7 @@ static const struct mxq_profile profiles[] = {
     {"microxcaling", "microsoft/microxcaling",
      RECIPE(FLOOR, AWAY, KEEP, 0, PLAIN, QUOTIENT, 253, 255, true, true, 7, true), 0},
     {"fbgemm-even", "FBGEMM MX4, RoundingMode.even",
-     RECIPE(EVEN_ABOVE, AWAY, KEEP, 0, PLAIN, QUOTIENT, 252, 252, false, false, 7, true), 0},
+     RECIPE(EVEN_ABOVE, AWAY, KEEP, 0, PLAIN, QUOTIENT, 252, 252, false, false, 7, false), 0},
     {"primus-hip", "Primus-Turbo, HIP kernel",
      RECIPE(EVEN, EVEN, KEEP, 0, PLAIN, QUOTIENT, 253, 253, false, false, 7, true), 0},
     {"primus-triton", "Primus-Turbo, Triton kernel: no scale byte below 1",
