@@ -18,7 +18,6 @@ FORMULAS = {
     "aiter": ("AITER", "0b3d7161", "formulas of its source, and the conversion instruction executed by tests/gcnrun"),
     "aiter-even": ("AITER", "e4048607", "formulas of its source"),
     "aiter-hip-floor": ("AITER", "e4048607", "formulas of its source, and the conversion instruction executed by tests/gcnrun"),
-    "fbgemm-even": ("FBGEMM", "036aa0dd", "formulas of its source"),
     "primus-hip": ("Primus-Turbo", "03927e18", "formulas of its source, and the conversion instruction executed by tests/gcnrun"),
     "primus-triton": ("Primus-Turbo", "3e1d3292", "formulas of its source, and the conversion instruction executed by tests/gcnrun"),
     "mlx-gpu": ("MLX", "0ae28ee7", "formulas of its source"),
