@@ -36,7 +36,9 @@ def lines():
                 facts = json.load(f)
             if facts["profile"] != name:             # it proves a part of one
                 continue
-            found[name] = (facts["package"], facts["version"], "%s: %s blocks, all equal" % (facts["function"], format(facts["blocks"], ",")))
+            only = "" if any(c["case"].startswith("bf16-") for c in facts["cases"]) else " FP32"
+            found[name] = (facts["package"], facts["version"],
+                           "%s: %s%s blocks, all equal" % (facts["function"], format(facts["blocks"], ","), only))
     return "".join("\t".join((name,) + found[name]) + "\n" for name in sorted(found))
 
 

@@ -62,7 +62,7 @@ static const struct mxq_profile profiles[] = {
      RECIPE(RCEIL, ZERO, DROP, 127, PLAIN, QUOTIENT, 253, 255, false, false, 0, false), 0},
     {"mlx-gpu", "MLX from 0.32.1 on, Metal",
      RECIPE(RCEIL, EVEN, KEEP, 0, EXACT, QUOTIENT, 253, 255, false, false, 7, false), 0},
-    {"mlx-cpu-nearlog", "MLX up to 0.32.0, CPU",
+    {"mlx-cpu-nearlog", "MLX up to 0.32.0, CPU: FP32 only, it takes the logarithm of BF16 in BF16",
      RECIPE(NEARLOG, ZERO, DROP, 127, PLAIN, QUOTIENT, 253, 255, false, false, 0, false), 0},
     {"mlx-gpu-nearlog", "MLX up to 0.32.0, Metal",
      RECIPE(NEARLOG, EVEN, KEEP, 0, PLAIN, QUOTIENT, 253, 255, false, false, 7, false), 0},

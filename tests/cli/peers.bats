@@ -40,6 +40,6 @@ EOF
 
 @test "mxfp4q.5 says what each profile rests on" {
     diff <(sed -n '/^profile|peer|version/,/^\.TE/p' "$ROOT/man/mxfp4q.5" | grep -E '^[a-z\\-]+\|' | sed 1d | sed 's/\\//g' | LC_ALL=C sort -t "|" -k 1,1) \
-        <(sed -E 's/\t/|/g; s/\|[^|]* ([0-9,]+ blocks), all equal$/|\1/; s/\|formulas[^|]*instruction[^|]*$/|instruction/; s/\|formulas of[^|]*$/|formulas/' \
+        <(sed -E 's/\t/|/g; s/\|[^|]* ([0-9,]+( FP32)? blocks), all equal$/|\1/; s/\|formulas[^|]*instruction[^|]*$/|instruction/; s/\|formulas of[^|]*$/|formulas/' \
             "$TESTDATA/peers/EVIDENCE")
 }
