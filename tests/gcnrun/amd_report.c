@@ -10,7 +10,7 @@
  * DIRECTORY: where files may be made; run it at the top of the source tree. KERNEL: of this one alone, and the opcodes it
  * spends its time on.
  */
-#include "gcnrun/amd_cases.h"
+#include "gcnrun/amd_cost.h"
 #include "gcnrun/toolchain.h"
 
 #include <stdio.h>
@@ -77,17 +77,11 @@ static double divide(double a, double b)
 /* The first streams of a case are the input, which is read, and the four outputs, which are written. */
 static struct cost sum_up(const struct amd_case *c, const struct gcn_counters *n)
 {
-    struct cost cost = {.wanted = (double)(ROWS * COLS * mxq_dtype_nbytes(c->dtype))};
-    struct mxq_plan plan;
+    struct cost cost = {.wanted = amd_wanted_nbytes(c), .moved = amd_moved_nbytes(n)};
 
-    if (mxq_make_plan(&plan, &c->options, ROWS, COLS) != MXQ_OK)
-        return cost;
-    for (unsigned b = 0; b < MXQ_NUM_BUFFERS; b++)
-        cost.wanted += (double)(plan.extent[b].valid_rows * plan.extent[b].valid_cols);
     for (unsigned i = 0; i < NUM_STREAMS; i++) {
         const struct gcn_stream *s = &n->stream[i];
         const struct gcn_traffic *t = i == 0 ? &s->read : &s->written;
-        cost.moved += 64.0 * (double)(s->read.group_nlines + s->written.group_nlines);
         cost.share[i] = divide((double)t->nbytes, 64.0 * (double)t->nlines);
         if (i == 0)
             cost.share128 = divide((double)t->nbytes, 128.0 * (double)t->nlines128);

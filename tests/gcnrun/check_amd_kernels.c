@@ -2,12 +2,12 @@
  * check_amd_kernels - holds the GPU kernels, as AMD's compiler makes them, against `scalar`, byte for byte, with no GPU
  *
  * For each architecture: no instruction that the executor does not know, and no spills; every kernel with every layout,
- * every profile, and random cases (sizes, strides, alignments, recipes, values). Then kernels with one fault each, which
- * these cases must find; how they do is said behind each.
+ * every profile, and random cases (sizes, strides, alignments, recipes, values); what they cost, against limits. Then
+ * kernels with one fault each, which these cases must find; how they do is said behind each.
  *
  *   check_amd_kernels DIRECTORY [NCASES [SEED]]     at the top of the source tree; DIRECTORY: where files may be made
  */
-#include "gcnrun/amd_cases.h"
+#include "gcnrun/amd_cost.h"
 #include "gcnrun/toolchain.h"
 #include "kernels/mxq_internal.h"
 #include "unit/check.h"
@@ -147,6 +147,59 @@ static void check_cases(enum gcn_arch arch, struct gcn *gcn)
     }
 }
 
+/* ---- costs */
+
+/* The first cost that is above its limit, or AMD_NUM_COSTS. */
+static unsigned find_excess(enum gcn_arch arch, enum mxq_dtype dtype, bool hadamard, const double costs[AMD_NUM_COSTS])
+{
+    unsigned k = 0;
+
+    while (k < AMD_NUM_COSTS && costs[k] <= amd_cost_limit(arch, dtype, hadamard, k))
+        k++;
+    return k;
+}
+
+/* Every kernel for plain recipes. */
+static void check_costs(enum gcn_arch arch, struct gcn *gcn)
+{
+    char name[120];
+
+    snprintf(name, sizeof(name), "%s: no kernel costs more than it did", gcn_arch_name(arch));
+    for (unsigned i = 0; i < 2 * MXQ_NUM_DTYPES; i++) {
+        double costs[AMD_NUM_COSTS];
+        if (!amd_measure(gcn, i / 2, i & 1, costs, text, sizeof(text))) {
+            CHECK_FAIL(name, "%s", text);
+            return;
+        }
+        const unsigned k = find_excess(arch, i / 2, i & 1, costs);
+        if (k < AMD_NUM_COSTS) {
+            CHECK_FAIL(name, "%s%s: %.3f %s", mxq_dtype_name(i / 2), i & 1 ? ", transformed" : "", costs[k],
+                       amd_cost_name(k));
+            return;
+        }
+    }
+    CHECK_PASS(name);
+}
+
+/* A kernel that gives the right bytes, but with every cost above its limit. */
+static void check_dear_kernel(enum gcn_arch arch)
+{
+    struct gcn *gcn = amd_compile(arch, "-DMUTANT_COST -Itests/gcnrun/mutants", directory, error, sizeof(error));
+    double costs[AMD_NUM_COSTS];
+
+    for (unsigned k = 0; k < AMD_NUM_COSTS; k++) {
+        char name[160];
+        snprintf(name, sizeof(name), "%s: kernels with more %s are found out", gcn_arch_name(arch), amd_cost_name(k));
+        if (gcn == NULL || !amd_measure(gcn, MXQ_BF16, false, costs, text, sizeof(text)))
+            CHECK_FAIL(name, "%.600s", gcn == NULL ? error : text);
+        else if (costs[k] <= amd_cost_limit(arch, MXQ_BF16, false, k))
+            CHECK_FAIL(name, "%.3f passes", costs[k]);
+        else
+            CHECK_PASS(name);
+    }
+    gcn_close(gcn);
+}
+
 /* ---- wrong kernels */
 
 static const struct mutant {
@@ -197,6 +250,7 @@ static void check_arch(enum gcn_arch arch)
         return;
     check_code(arch, gcn);
     check_cases(arch, gcn);
+    check_costs(arch, gcn);
     gcn_close(gcn);
 }
 
@@ -221,5 +275,7 @@ int main(int argc, char **argv)
         check_arch(arch);
     for (size_t i = 0; reason == NULL && i < NELEMS(mutants); i++)
         check_mutant(i % GCN_NUM_ARCHS, &mutants[i]);
+    if (reason == NULL)
+        check_dear_kernel(GCN_GFX942);
     return check_finish();
 }

@@ -44,3 +44,26 @@ static __device__ inline void copy_of_neighbour(struct gpu_quad *to, const void 
 #if defined(MUTANT_AMAX)
 #define gpu_max_magnitude(a, b) gpu_max_magnitude(a, (b)&0xff800000u)
 #endif
+
+#if defined(MUTANT_COST)
+/* The right bytes, but neighbours in memory and in the LDS banks are far from each other... */
+#define gpu_thread() (gpu_thread() << 3 & 255 | gpu_thread() >> 5)
+
+/* ... every word of two columns takes some instructions more... */
+static __device__ inline uint32_t pass_on(uint32_t word)
+{
+    asm volatile("v_not_b32 %0, %0\n\tv_not_b32 %0, %0" : "+v"(word));
+    return word;
+}
+#define gpu_pick_half(a, b, selector) pass_on(gpu_pick_half(a, b, selector))
+
+/* ... and codes are read before they are written. */
+static __device__ inline void store_after_load(void *to, struct gpu_quad quad)
+{
+    const struct gpu_quad old = gpu_load_quad(to);
+
+    asm volatile("" ::"v"(old.word[0]));
+    gpu_store_quad(to, quad);
+}
+#define gpu_store_quad(to, quad) store_after_load(to, quad)
+#endif
