@@ -213,6 +213,8 @@ static const struct mutant {
     {"a wrong bit in the shuffle of codes", "-DMUTANT_DATA_SHUFFLE"},
     {"a wrong bit in the shuffle of scales", "-DMUTANT_SCALE_SHUFFLE"},
     {"an amax of exponents alone", "-DMUTANT_AMAX"},
+    {"an amax of pairs by exponents alone", "-DMUTANT_PAIR_AMAX"},
+    {"an amax of pairs by their first lanes alone", "-DMUTANT_PAIR_LANE"},
 };
 
 static void check_mutant(enum gcn_arch arch, const struct mutant *mutant)

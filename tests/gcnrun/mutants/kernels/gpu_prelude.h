@@ -45,6 +45,17 @@ static __device__ inline void copy_of_neighbour(struct gpu_quad *to, const void 
 #define gpu_max_magnitude(a, b) gpu_max_magnitude(a, (b)&0xff800000u)
 #endif
 
+/* The same of pairs of 16-bit values, which have ways of their own. */
+#if defined(MUTANT_PAIR_AMAX)
+#define gpu_max_pair(a, b) gpu_max_pair(a, (b)&0xff80ff80u)
+#define __builtin_elementwise_max(a, b) __builtin_elementwise_max(a, (b) & (uint16_t)0xff80)
+#endif
+
+#if defined(MUTANT_PAIR_LANE)
+#define gpu_max_pair(a, b) gpu_max_pair(a, (b)&0xffffu)
+#define __builtin_elementwise_max(a, b) __builtin_elementwise_max(a, (b).xx)
+#endif
+
 #if defined(MUTANT_COST)
 /* The right bytes, but neighbours in memory and in the LDS banks are far from each other... */
 #define gpu_thread() (gpu_thread() << 3 & 255 | gpu_thread() >> 5)
