@@ -280,19 +280,28 @@ static bool match_any(size_t npatterns, struct mxq_pattern *patterns, const char
     return any;
 }
 
-const char *mxq_reject_tensor(struct mxq_selection *selection, const struct mxq_st_tensor *tensor, bool is_float)
+const char *mxq_apply_patterns(struct mxq_selection *selection, const char *name, const char *fixed, const char *usual)
 {
-    const char *fixed = reject_kind(tensor, is_float);
-    const char *usual = reject_by_default(selection->format, tensor);
     const bool is_default = fixed == NULL && usual == NULL;
-    const bool excluded = match_any(selection->nexcludes, selection->excludes, tensor->name, is_default);
-    const bool included = match_any(selection->nincludes, selection->includes, tensor->name, is_default);
+    const bool excluded = match_any(selection->nexcludes, selection->excludes, name, is_default);
+    const bool included = match_any(selection->nincludes, selection->includes, name, is_default);
 
     if (fixed != NULL)
-        return is_float && reject_name(tensor->name) != NULL ? usual : fixed;
+        return fixed;
     if (excluded)
         return "excluded";
     if (selection->nincludes == 0)
         return usual;
-    return included ? reject_by_format(selection->format, tensor) : "not included";
+    return included ? NULL : "not included";
+}
+
+const char *mxq_reject_tensor(struct mxq_selection *selection, const struct mxq_st_tensor *tensor, bool is_float)
+{
+    const char *fixed = reject_kind(tensor, is_float);
+    const char *usual = reject_by_default(selection->format, tensor);
+    const char *reason = mxq_apply_patterns(selection, tensor->name, fixed, usual);
+
+    if (fixed != NULL)
+        return is_float && reject_name(tensor->name) != NULL ? usual : fixed;
+    return reason != NULL ? reason : reject_by_format(selection->format, tensor);
 }

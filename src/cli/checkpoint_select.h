@@ -37,6 +37,12 @@ void mxq_free_selection(struct mxq_selection *selection);
  */
 const char *mxq_reject_tensor(struct mxq_selection *selection, const struct mxq_st_tensor *tensor, bool is_float);
 
+/*
+ * What the patterns make of a tensor: the reason, as static text, why it is not quantized, or NULL. fixed: one that no pattern
+ * can change, or NULL; usual: that of the default, or NULL. Counts the patterns that match.
+ */
+const char *mxq_apply_patterns(struct mxq_selection *selection, const char *name, const char *fixed, const char *usual);
+
 /* Whether a tensor is one of all experts without ".weight", as model.layers.0.mlp.experts.gate_up_proj. */
 bool mxq_is_fused_expert(const struct mxq_st_tensor *tensor);
 
