@@ -35,7 +35,7 @@ _mxfp4q_value() {
     --buffer) _mxfp4q_words "$buffers" ;;
     --format)
         _mxfp4q_words npy raw npz
-        [ "${COMP_WORDS[1]}" != quantize ] || _mxfp4q_words npy raw npz quark compressed-tensors gpt-oss native buffers
+        [ "${COMP_WORDS[1]}" != quantize ] || _mxfp4q_words npy raw npz quark compressed-tensors gpt-oss native buffers gguf
         ;;
     --only) _mxfp4q_words "$buffers" ;;
     --direction) _mxfp4q_words rowwise columnwise both ;;

@@ -1,6 +1,7 @@
 /* checkpoint_options.c - the options of mxfp4q quantize for checkpoints */
 #include "cli/checkpoint_options.h"
 
+#include "cli/gguf_job.h"
 #include "cli/msg.h"
 #include "cli/words.h"
 
@@ -38,7 +39,11 @@ const char *mxq_any_format_word(unsigned value)
 
     while (mxq_format_word(nwords) != NULL)
         nwords++;
-    return value < nwords ? mxq_format_word(value) : mxq_checkpoint_format_word(value - nwords);
+    if (value < nwords)
+        return mxq_format_word(value);
+    if (value - nwords < MXQ_NUM_CHECKPOINT_FORMATS)
+        return mxq_checkpoint_format_word(value - nwords);
+    return value - nwords == MXQ_NUM_CHECKPOINT_FORMATS ? MXQ_GGUF_FORMAT : NULL;
 }
 
 static const char *option_name(int opt)
@@ -142,6 +147,10 @@ bool mxq_complete_checkpoint_request(struct mxq_checkpoint_settings *s, struct m
 
     if (s->foreign != NULL) {
         mxq_print_error("quantize: --%s is for matrices, not for checkpoints", s->foreign);
+        return false;
+    }
+    if (s->format != NULL && strcmp(s->format, MXQ_GGUF_FORMAT) == 0) {
+        mxq_print_error("quantize: --format gguf: a GGUF file is made of another one only");
         return false;
     }
     if ((s->format != NULL && !mxq_parse_word("--format", s->format, mxq_checkpoint_format_word, &format)) ||

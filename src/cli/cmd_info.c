@@ -1,5 +1,6 @@
 /* cmd_info.c - mxfp4q info: what is in an input, or how a result was made */
 #include "cli/checkpoint_info.h"
+#include "cli/gguf_job.h"
 #include "cli/input_options.h"
 #include "cli/json.h"
 #include "cli/main.h"
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     OPT_JSON = 256,
@@ -244,6 +246,8 @@ static bool show_file(struct session *session, const char *path)
 
     if (session->source == NULL && !session->input.source.raw && mxq_is_checkpoint(path))
         return mxq_show_checkpoint(path, session->json ? session->objects : NULL, &session->fault);
+    if (session->source == NULL && !session->input.source.raw && mxq_names_gguf(path) && access(path, F_OK) == 0)
+        return mxq_show_gguf(path, session->json ? session->objects : NULL, &session->fault);
     if (mxq_find_manifest(path, manifest_path, sizeof(manifest_path), &session->fault))
         return show_manifest(session, manifest_path);
     if (session->fault.text[0] != '\0')

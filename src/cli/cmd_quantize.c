@@ -1,6 +1,7 @@
 /* cmd_quantize.c - mxfp4q quantize: the main job's command line */
 #include "cli/checkpoint_job.h"
 #include "cli/checkpoint_options.h"
+#include "cli/gguf_job.h"
 #include "cli/input_options.h"
 #include "cli/job.h"
 #include "cli/main.h"
@@ -88,13 +89,14 @@ static bool check_kind(const struct mxq_checkpoint_settings *checkpoint, bool is
 
     /* With a shape, whatever the file is called, it is raw. */
     for (int i = 0; i < noperands && !is_raw; i++)
-        ncheckpoints += mxq_names_checkpoint(operands[i]);
+        ncheckpoints += mxq_names_checkpoint(operands[i]) || mxq_names_gguf(operands[i]);
     *is_checkpoint = ncheckpoints == 1 && noperands == 1;
     if (ncheckpoints > 0 && !*is_checkpoint)
         mxq_print_error("quantize: a checkpoint must be the only input");
     else if (!*is_checkpoint && checkpoint->first != NULL)
-        mxq_print_error("quantize: --%s is for checkpoints: folders, .safetensors files and their index",
-                        checkpoint->first);
+        mxq_print_error(
+            "quantize: --%s is for checkpoints: folders, .safetensors files and their index, and GGUF files",
+            checkpoint->first);
     else
         return true;
     return false;
@@ -149,8 +151,10 @@ static bool parse_and_run(struct mxq_checkpoint_settings *checkpoint, int argc, 
     }
     if (!check_kind(checkpoint, r.settings.input.source.raw, argc - optind, argv + optind, &is_checkpoint))
         return false;
-    return is_checkpoint ? mxq_run_checkpoint_job(checkpoint, &r, argv[optind])
-                         : run_matrices(&r, checkpoint, argc - optind, argv + optind);
+    if (!is_checkpoint)
+        return run_matrices(&r, checkpoint, argc - optind, argv + optind);
+    return mxq_names_gguf(argv[optind]) ? mxq_run_gguf_job(checkpoint, &r, argv[optind])
+                                        : mxq_run_checkpoint_job(checkpoint, &r, argv[optind]);
 }
 
 static int run(int argc, char *argv[])
@@ -170,7 +174,7 @@ const struct mxq_command mxq_cmd_quantize = {
     .summary = "make MXFP4 of matrices in .npy, .npz, raw and gzip files, or of a whole checkpoint",
     .synopsis = "[OPTION]... INPUT... -o OUT",
     .epilogue =
-        "Formats of checkpoints: quark, compressed-tensors, gpt-oss, native, buffers.\n"
+        "Formats of checkpoints: quark, compressed-tensors, gpt-oss, native, buffers; of a GGUF file: gguf.\n"
         "Profiles: te-hip te-triton aiter aiter-even quark torchao-floor torchao-even torchao-rceil torchao-ceil\n"
         "triton-kernels ggml compressed-tensors modelopt flashinfer microxcaling fbgemm-even primus-hip\n"
         "primus-triton aiter-hip-floor mlx-cpu mlx-gpu mlx-cpu-nearlog mlx-gpu-nearlog. See mxfp4q(1) and mxfp4q(5).",

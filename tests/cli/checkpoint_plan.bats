@@ -374,7 +374,7 @@ a.weight_scale_inv F32 2x2"
     refuses 'quantize: --layout is for matrices, not for checkpoints' quantize m -o out --layout linear
     refuses 'quantize: --flatten is for matrices, not for checkpoints' quantize m -o out --flatten 1
     refuses 'quantize: --only is for matrices, not for checkpoints' quantize m -o out --only rowwise_data
-    refuses 'quantize: --tp is for checkpoints: folders, .safetensors files and their index' quantize w.raw -o out --tp 2
+    refuses 'quantize: --tp is for checkpoints: folders, .safetensors files and their index, and GGUF files' quantize w.raw -o out --tp 2
     refuses 'quantize: a checkpoint must be the only input' quantize m w.raw -o out
     refuses 'quantize: no output: give a folder with -o' quantize m
     refuses 'quantize: a checkpoint goes to a folder, not to standard output' quantize m -o -

@@ -99,7 +99,7 @@ load files
 --nonfinite#error, profile
 --layout#linear, aiter
 --tail#pad, error
---format#npy, raw, npz, quark, compressed-tensors, gpt-oss, native, buffers
+--format#npy, raw, npz, quark, compressed-tensors, gpt-oss, native, buffers, gguf
 --only#rowwise_data, rowwise_scale, columnwise_data, columnwise_scale
 --dtype#bf16, f16, f32
 --device#auto, cpu, gpu, gpu:N, gpu:all
