@@ -221,7 +221,7 @@ first=
 second=
 for build in $builds; do
     case $build in
-    gcc | sanitize | coverage) first="$first $build" ;;
+    gcc | sanitize) first="$first $build" ;;
     *) second="$second $build" ;;
     esac
 done
